@@ -1,0 +1,1 @@
+"""The trust server for Docker Content Trust."""

@@ -1,0 +1,1 @@
+"""HTTP: routes and handlers that only translate."""

@@ -1,0 +1,126 @@
+"""What the operations need from the outside, with each contract in prose."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from .tuf.model import FileSummary, HeldKey, NewFile, Signature, SigningOrder, TrustState
+from .tuf.names import Gun, KeyId, RoleName, Sha256Hex
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """One stored version of a role: the bytes exactly as received, times in UTC (aware)."""
+
+    role: RoleName
+    version: int
+    sha256: Sha256Hex
+    data: bytes
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One changefeed record (PROTOCOL.md, 14). `category` is `update` or `deletion`."""
+
+    id: int
+    created_at: datetime
+    gun: str
+    version: int
+    sha256: str
+    category: str
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """One stored GUN as an operator lists it: the latest file of every role, number of stored rows, bytes."""
+
+    gun: Gun
+    latest: Mapping[RoleName, FileSummary]
+    rows: int
+    size: int
+
+
+class MetadataStore(Protocol):
+    """Where metadata lives. All methods raise `StoreUnavailable` when the database cannot answer."""
+
+    async def current(self, gun: Gun, role: RoleName) -> StoredFile | None:
+        """The current file of a role, as one consistent look at the GUN gives it.
+
+        Timestamp: the highest stored version. Snapshot: the one whose SHA-256 the current timestamp lists.
+        Others: the one whose SHA-256 the current snapshot lists. None if there is none. MUST see every
+        commit that was acknowledged, by any instance, before the call.
+        """
+
+    async def by_checksum(self, gun: Gun, role: RoleName, sha256: Sha256Hex) -> StoredFile | None:
+        """The file of exactly that GUN, role and digest. MUST NOT serve another GUN's or a deleted file."""
+
+    async def by_version(self, gun: Gun, role: RoleName, version: int) -> StoredFile | None:
+        """The file of exactly that GUN, role and version."""
+
+    async def trust_state(self, gun: Gun, roles: Collection[RoleName]) -> TrustState:
+        """Root, targets, snapshot, timestamp and `roles` in their latest version, and a summary of all roles."""
+
+    async def commit(self, state: TrustState, files: Sequence[NewFile]) -> None:
+        """Store `files` and one changefeed record for the timestamp among them, all or nothing, durably.
+
+        Happens if and only if the GUN's latest timestamp (version and SHA-256) is still that of `state`
+        (or still absent) and no stored version of any file's role is as high as the file's.
+        MUST serialise with every other commit and delete of the GUN.
+
+        Raises:
+            HeadMoved: another writer was first; nothing was stored.
+        """
+
+    async def delete(self, gun: Gun) -> bool:
+        """Remove every file of exactly this GUN; True, and a changefeed record, if there was any."""
+
+    async def changes(self, gun: Gun | None, change_id: int, records: int) -> list[Change]:
+        """Records oldest first; all repositories if `gun` is None.
+
+        `records` > 0: the first ones with id > `change_id`. `records` < 0: the last ones with
+        id < `change_id`, or of all if `change_id` <= 0. `records` is never 0 and already bounded.
+        A consumer that asks again with the last id it saw MUST never miss a record, also while many
+        writers commit at once.
+        """
+
+    async def repositories(self, prefix: str = "") -> list[Repository]:
+        """All stored GUNs that begin with `prefix`, by name."""
+
+    async def ping(self) -> None:
+        """Return if the table `tuf_files` can be read, else raise `StoreUnavailable`."""
+
+
+class RemoteSigner(Protocol):
+    """The process that holds the online keys. "Held", "unknown" and "could not ask" are three answers.
+
+    All methods raise `SignerUnavailable` when the signer cannot be asked within the deadline,
+    and `SignerRefused` when it was asked and said no for another reason than not knowing the key.
+    """
+
+    async def create_key(self, gun: Gun, role: RoleName, algorithm: str) -> HeldKey:
+        """The unused key of that GUN, role and algorithm if there is one, else a new one.
+
+        "Unused": has never signed. So the same key comes back until it has signed something.
+        `algorithm` is `ecdsa`, `rsa` or `ed25519`.
+        """
+
+    async def describe_keys(self, key_ids: Collection[KeyId]) -> dict[KeyId, HeldKey]:
+        """Those of `key_ids` that the signer holds, whatever GUN they were made for; others are absent."""
+
+    async def sign(self, order: SigningOrder) -> tuple[Signature, ...]:
+        """One signature over `order.payload` by each of `order.keys`, in their order."""
+
+    async def ping(self) -> None:
+        """Return if the signer is ready to sign."""
+
+
+class Clock(Protocol):
+    """The time, so that tests may set it."""
+
+    def now_ns(self) -> int:
+        """Nanoseconds since 1970-01-01T00:00:00Z."""

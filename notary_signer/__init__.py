@@ -1,0 +1,1 @@
+"""The signer: the one process that touches online keys."""
