@@ -83,7 +83,7 @@ class Timestamp(msgspec.Struct, frozen=True):
     meta: dict[str, FileMeta]
 
 
-Body = TypeVar("Body", Root, Targets, Snapshot, Timestamp, covariant=True)
+Body = TypeVar("Body", Root, Targets, Snapshot, Timestamp)
 
 
 @dataclass(frozen=True, slots=True)
