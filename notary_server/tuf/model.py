@@ -1,4 +1,7 @@
-"""The four kinds of metadata, and what is known of a repository, as frozen values."""
+"""The four kinds of metadata, and what is known of a repository, as frozen values.
+
+Default values are what Go reads for a missing or null member (docs/reference/protocol.md, 3).
+"""
 
 from __future__ import annotations
 
@@ -20,32 +23,32 @@ class PublicKey(msgspec.Struct, frozen=True):
 class Role(msgspec.Struct, frozen=True):
     """Who signs a role: key IDs as filed, and how many of them must."""
 
-    keyids: tuple[str, ...]
-    threshold: int
+    keyids: tuple[str, ...] = ()
+    threshold: int = 0
 
 
 class DelegatedRole(msgspec.Struct, frozen=True):
     """One entry of `delegations.roles`. `paths` are prefixes."""
 
-    name: str
-    keyids: tuple[str, ...]
-    threshold: int
+    name: str = ""
+    keyids: tuple[str, ...] = ()
+    threshold: int = 0
     paths: tuple[str, ...] = ()
 
 
-class FileMeta(msgspec.Struct, frozen=True):
+class FileMeta(msgspec.Struct, frozen=True, gc=False):
     """Hashes (algorithm to digest bytes) and length in bytes of a file; `custom` is not looked at."""
 
-    hashes: dict[str, bytes]
-    length: int
+    hashes: dict[str, bytes] = {}
+    length: int = 0
 
 
 class Signature(msgspec.Struct, frozen=True):
     """One signature as filed: key ID, method as spelled, signature bytes."""
 
-    keyid: str
-    method: str
-    sig: bytes
+    keyid: str = ""
+    method: str = ""
+    sig: bytes = b""
 
 
 class Root(msgspec.Struct, frozen=True):

@@ -1,43 +1,282 @@
 """Bytes to typed metadata. The one place where JSON errors of any kind are caught.
 
 Two stages, as clients see two kinds of refusal: `check_part` for what makes a part MALFORMED_JSON
-(PROTOCOL.md, 3), `parse_*` for everything the role's own structure asks for (PROTOCOL.md, 8).
+(docs/reference/protocol.md, 3), `parse_*` for everything the role's own structure asks for (there, 8).
 """
 
 from __future__ import annotations
 
-from .model import Parsed, Root, Snapshot, Targets, Timestamp
-from .names import RoleName
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from ..errors import MalformedJson
+from . import canonical, instant, shape, tree
+from .handover import Handover
+from .model import (
+    DelegatedRole,
+    FileMeta,
+    Parsed,
+    PublicKey,
+    Role,
+    Root,
+    Signature,
+    Snapshot,
+    Targets,
+    Timestamp,
+)
+from .names import (
+    BASE_ROLES,
+    MAX_VERSION,
+    ROOT,
+    SNAPSHOT,
+    TARGETS,
+    TIMESTAMP,
+    RoleName,
+    is_delegation,
+    parent,
+)
+from .shape import Common, Key, MetaBody, RootBody, Shape, TargetsBody
+
+_DIGEST_SIZES: Final = {"sha256": 32, "sha512": 64}
+"""Bytes; `sha256` is the one that must be there."""
+_PRIVATE_PEM: Final = b"PRIVATE KEY-----"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what is read.
+
+    Attributes:
+        max_depth: nested JSON values, the outermost object included.
+        max_signatures: signatures of one file; each may cost a verification.
+    """
+
+    max_depth: int = 256
+    max_signatures: int = 256
+
+
+DEFAULT_LIMITS: Final = Limits()
+
+_T = TypeVar("_T")
+_C = TypeVar("_C", bound=Common)
 
 
 class ParseError(Exception):
     """The file is not well-formed metadata of its role; the text says where and why, for people."""
 
 
-def check_part(role: RoleName, data: bytes) -> None:
-    """Accept or refuse the common members of a part.
+@dataclass(frozen=True, slots=True)
+class _Envelope:
+    """A part whose common members have the right types.
+
+    `role` and `limits` are those it was read with; `signed` is None if it is missing; `plain` and `complete`
+    are those of the tree.
+    """
+
+    role: RoleName
+    limits: Limits
+    signed: dict[str, Any] | None
+    signatures: tuple[Signature, ...]
+    expires: int
+    plain: bool
+    complete: bool
+
+
+_HANDOVER: Final[Handover[_Envelope]] = Handover(capacity=4 * 1024 * 1024)
+"""Parts that were checked and not parsed yet, in bytes; as trees they take some ten times that."""
+
+
+def check_part(role: RoleName, data: bytes, limits: Limits = DEFAULT_LIMITS) -> None:
+    """Accept or refuse the common members of a part: its first JSON value, whatever follows.
+
+    Members that are missing or null pass here, and fail in `parse_*`.
 
     Raises:
-        MalformedJson: as PROTOCOL.md, 3; also duplicate members and case variants of known names.
+        MalformedJson: it is not JSON, or readers disagree about it (members twice or in another case, invalid
+            UTF-8, too deep), or a common member has a wrong type.
     """
-    raise NotImplementedError
+    try:
+        _HANDOVER.leave(data, _open(role, data, limits))
+    except ParseError as error:
+        raise MalformedJson(f"The {role} file cannot be read: {error}.") from None
 
 
-def parse_root(data: bytes) -> Parsed[Root]:
+def parse_root(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Parsed[Root]:
     """Raises: ParseError."""
-    raise NotImplementedError
+    envelope, signed = _signed(ROOT, data, limits)
+    raw = _body(signed, RootBody, "Root")
+    roles = {name: role for name, role in raw.roles.items() if role is not None}
+    keys = _keys(raw.keys)
+    for name in BASE_ROLES:
+        if name not in roles:
+            raise ParseError(f"it does not say who signs {name}")
+        _check_role(name, roles[name], keys)
+    body = Root(version=raw.version, expires=envelope.expires, keys=keys, roles=roles)
+    return Parsed(ROOT, data, _message(envelope, signed), envelope.signatures, body)
 
 
-def parse_targets(role: RoleName, data: bytes) -> Parsed[Targets]:
+def parse_targets(role: RoleName, data: bytes, limits: Limits = DEFAULT_LIMITS) -> Parsed[Targets]:
     """Targets or a delegation, by `role`. Raises: ParseError."""
-    raise NotImplementedError
+    envelope, signed = _signed(role, data, limits)
+    raw = _body(signed, TargetsBody, "Targets")
+    _check_lengths(raw.targets.values())
+    keys = _keys(raw.delegations.keys)
+    body = Targets(
+        version=raw.version,
+        expires=envelope.expires,
+        targets=raw.targets,
+        keys=keys,
+        roles=_delegated(role, raw.delegations.roles, keys),
+    )
+    return Parsed(role, data, _message(envelope, signed), envelope.signatures, body)
 
 
-def parse_snapshot(data: bytes) -> Parsed[Snapshot]:
+def parse_snapshot(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Parsed[Snapshot]:
     """Raises: ParseError."""
-    raise NotImplementedError
+    envelope, signed = _signed(SNAPSHOT, data, limits)
+    raw = _body(signed, MetaBody, "Snapshot")
+    _check_lengths(raw.meta.values())
+    for name in (ROOT, TARGETS):
+        _check_listed(name, raw.meta)
+    body = Snapshot(version=raw.version, expires=envelope.expires, meta=raw.meta)
+    return Parsed(SNAPSHOT, data, _message(envelope, signed), envelope.signatures, body)
 
 
-def parse_timestamp(data: bytes) -> Parsed[Timestamp]:
+def parse_timestamp(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Parsed[Timestamp]:
     """Raises: ParseError."""
-    raise NotImplementedError
+    envelope, signed = _signed(TIMESTAMP, data, limits)
+    raw = _body(signed, MetaBody, "Timestamp")
+    _check_lengths(raw.meta.values())
+    _check_listed(SNAPSHOT, raw.meta)
+    body = Timestamp(version=raw.version, expires=envelope.expires, meta=raw.meta)
+    return Parsed(TIMESTAMP, data, _message(envelope, signed), envelope.signatures, body)
+
+
+def _open(role: RoleName, data: bytes, limits: Limits) -> _Envelope:
+    try:
+        read = tree.load(data, limits.max_depth)
+    except tree.TreeError as error:
+        raise ParseError(str(error)) from None
+    document = {} if read.value is None else read.value
+    if type(document) is not dict:
+        raise ParseError("it is not a JSON object")
+    signed = document.get("signed")
+    if signed is not None and type(signed) is not dict:
+        raise ParseError("its member signed is not an object")
+    _check_spelling(document, shape.ENVELOPE_SHAPE)
+    _check_spelling(signed, shape.of_role(role))
+    _check_spelling(document.get("signatures"), shape.SIGNATURES_SHAPE)
+    signatures = _convert(
+        document.get("signatures", []), tuple[Signature, ...], shape.SIGNATURES_SHAPE, "signatures"
+    )
+    if len(signatures) > limits.max_signatures:
+        raise ParseError(f"it has more than {limits.max_signatures} signatures")
+    common = _convert(signed or {}, Common, shape.of_role(role), "signed")
+    if not -(2**63) <= common.version < 2**63:
+        raise ParseError("its version is out of range")
+    return _Envelope(role, limits, signed, signatures, _expires(common, data), read.plain, read.complete)
+
+
+def _expires(common: Common, data: bytes) -> int:
+    if common.expires is None:
+        return instant.ZERO
+    # Go reads a time from its spelling, not from the string: with escapes in it, it is none.
+    if f'"{common.expires}"'.encode() not in data:
+        raise ParseError("expires is spelled with escapes")
+    try:
+        return instant.parse(common.expires)
+    except ValueError as error:
+        raise ParseError(f"expires is wrong: {error}") from None
+
+
+def _check_spelling(value: object, place: Shape) -> None:
+    name = shape.misspelled(value, place)
+    if name is not None:
+        raise ParseError(f"its member {name} is spelled in another case")
+
+
+def _convert(value: object, kind: type[_T], place: Shape, name: str) -> _T:
+    """`value` as `kind`; what is null where a value is due is read as Go reads it."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        pass
+    try:
+        return msgspec.convert(shape.as_go_reads(value, place), kind)
+    except msgspec.ValidationError as error:
+        _, _, where = str(error).partition(" - at `$")
+        raise ParseError(f"a value of the wrong type stands at {name}{where.rstrip('`')}") from None
+
+
+def _signed(role: RoleName, data: bytes, limits: Limits) -> tuple[_Envelope, dict[str, Any]]:
+    envelope = _HANDOVER.take(data)
+    if envelope is None or (envelope.role, envelope.limits) != (role, limits):
+        envelope = _open(role, data, limits)
+    if not envelope.complete:
+        raise ParseError("something follows the end of its JSON object")
+    if envelope.signed is None:
+        raise ParseError("it has no member signed")
+    return envelope, envelope.signed
+
+
+def _body(signed: dict[str, Any], kind: type[_C], type_name: str) -> _C:
+    places = {RootBody: shape.ROOT_SHAPE, TargetsBody: shape.TARGETS_SHAPE, MetaBody: shape.META_SHAPE}
+    body = _convert(signed, kind, places[kind], "signed")
+    if body.kind != type_name:
+        raise ParseError(f"its _type is not {type_name}")
+    if body.version < 1:
+        raise ParseError("its version is below 1")
+    if body.version > MAX_VERSION:
+        raise ParseError(f"its version is above {MAX_VERSION}")
+    return body
+
+
+def _message(envelope: _Envelope, signed: dict[str, Any]) -> bytes:
+    try:
+        return canonical.encode_plain(signed) if envelope.plain else canonical.encode(signed)
+    except ValueError as error:
+        raise ParseError(str(error)) from None
+
+
+def _keys(keys: Mapping[str, Key]) -> dict[str, PublicKey]:
+    if any(key.keyval.private or _PRIVATE_PEM in key.keyval.public for key in keys.values()):
+        raise ParseError("it carries a private key; that key is no secret any more and must be replaced")
+    return {keyid: PublicKey(key.keytype, key.keyval.public) for keyid, key in keys.items()}
+
+
+def _check_role(name: str, role: Role | DelegatedRole, keys: Mapping[str, PublicKey]) -> None:
+    if role.threshold < 1:
+        raise ParseError(f"the threshold of {name} is below 1")
+    if not keys.keys() >= set(role.keyids):
+        raise ParseError(f"a key of {name} is missing among its keys")
+
+
+def _delegated(
+    role: RoleName, entries: Iterable[DelegatedRole | None], keys: Mapping[str, PublicKey]
+) -> tuple[DelegatedRole, ...]:
+    first: dict[str, DelegatedRole] = {}
+    for entry in entries:
+        if entry is None:
+            raise ParseError("one of its delegated roles is null")
+        if not is_delegation(entry.name) or parent(RoleName(entry.name)) != role:
+            raise ParseError(f"one of its delegated roles is not named as a child of {role}")
+        _check_role(entry.name, entry, keys)
+        first.setdefault(entry.name, entry)
+    return tuple(first.values())
+
+
+def _check_lengths(files: Iterable[FileMeta]) -> None:
+    if any(file.length < 0 for file in files):
+        raise ParseError("a file in it has a negative length")
+
+
+def _check_listed(name: str, meta: Mapping[str, FileMeta]) -> None:
+    hashes = meta[name].hashes if name in meta else {}
+    if "sha256" not in hashes:
+        raise ParseError(f"it does not list the SHA-256 of {name}")
+    for algorithm, size in _DIGEST_SIZES.items():
+        if algorithm in hashes and len(hashes[algorithm]) != size:
+            raise ParseError(f"the {algorithm} of {name} has the wrong length")
