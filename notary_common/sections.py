@@ -1,0 +1,97 @@
+"""The parts of a configuration that server and signer have in common, and the rules that hold in both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from .config import Problem, Section
+from .values import Secret, Text, between, duration, one_of, text
+
+LEVELS = ("debug", "info", "warning", "warn", "error", "fatal", "panic")
+
+
+def known_backend(value: object) -> str:
+    """A database this version speaks, by Notary's name; the others are refused with what to do."""
+    word = text(value)
+    if word == "mysql":
+        raise ValueError('"mysql" is not supported by this version; use postgres or sqlite3')
+    if word == "rethinkdb":
+        raise ValueError(
+            '"rethinkdb" is not supported; set up postgres or sqlite3 and publish the repositories anew'
+        )
+    return one_of("sqlite3", "postgres", "memory")(value)
+
+
+class Storage(Section):
+    """Where data is kept."""
+
+    backend: Annotated[str, BeforeValidator(known_backend)] | None = Field(
+        default=None, description="`sqlite3`, `postgres`, or `memory` (lost when the process ends). Required."
+    )
+    db_url: Secret | None = Field(
+        default=None,
+        description="SQLite: a path, relative to the configuration file. PostgreSQL: "
+        "`postgres://user:password@host:port/database?sslmode=...`. Required unless the backend is `memory`.",
+    )
+    pool_size: Annotated[int, BeforeValidator(between(1, 500))] = Field(
+        default=10, description="Database connections kept open at most, 1 to 500."
+    )
+    pool_timeout: Annotated[float, BeforeValidator(duration(0.1, 300))] = Field(
+        default=3.0,
+        description="Seconds a request waits for a free connection before it is answered 503, 0.1 to 300.",
+    )
+
+
+def _level(value: object) -> str:
+    return one_of(*LEVELS)(text(value).lower())
+
+
+class Logging(Section):
+    """What is logged."""
+
+    level: Annotated[str, BeforeValidator(_level)] = Field(
+        default="error", description="`debug`, `info`, `warning` (or `warn`), `error`, `fatal` or `panic`."
+    )
+
+
+class Bugsnag(Section):
+    """Notary's error reporting service; accepted and not used."""
+
+    api_key: Secret | None = Field(
+        default=None, description="Accepted and not used. Required if another key of bugsnag is set."
+    )
+    release_stage: Text | None = Field(default=None, description="Accepted and not used.")
+    endpoint: Text | None = Field(default=None, description="Accepted and not used.")
+
+
+class Reporting(Section):
+    """Where errors are reported; kept so that Notary's files are taken as they stand."""
+
+    bugsnag: Bugsnag = Bugsnag()
+
+
+def common_problems(raw: Mapping[str, object]) -> list[Problem]:
+    """What must hold between the leaves of the common sections."""
+    problems: list[Problem] = []
+    if raw.get("storage.backend") is None:
+        problems.append(Problem("storage.backend", "is missing; write sqlite3, postgres or memory"))
+    elif raw["storage.backend"] != "memory" and raw.get("storage.db_url") is None:
+        problems.append(Problem("storage.db_url", "is missing; say where the database is"))
+    if raw.get("reporting.bugsnag.api_key") is None and any(
+        key.startswith("reporting.bugsnag.") for key, value in raw.items() if value is not None
+    ):
+        problems.append(
+            Problem("reporting.bugsnag.api_key", "is missing; write it, or remove reporting.bugsnag")
+        )
+    return problems
+
+
+def together(raw: Mapping[str, object], first: str, second: str) -> list[Problem]:
+    """A problem if only one of two leaves is set."""
+    if (raw.get(first) is not None) == (raw.get(second) is not None):
+        return []
+    missing, given = (first, second) if raw.get(first) is None else (second, first)
+    return [Problem(missing, f"is missing beside {given}; set both or neither")]

@@ -1,0 +1,209 @@
+"""The kinds of value a configuration leaf may hold: each says what it takes and, if it can't, what to write.
+
+Values come from a document (typed) or from the environment (strings), so numbers are taken as numbers or as
+their digits, and lists as lists or as words. An error text never repeats a value that could be a secret.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, InstanceOf, SecretStr, ValidationInfo
+
+from .config import kind
+
+_WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+_DECIMAL = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where a daemon listens: a TCP address (`host` empty: every address) or a Unix socket.
+
+    Attributes:
+        host: name or address without brackets; "" for all.
+        port: 0 lets the system choose; 0 with a socket.
+        socket: absolute path of the Unix socket, or None for TCP.
+    """
+
+    host: str
+    port: int
+    socket: Path | None = None
+
+    def __str__(self) -> str:
+        if self.socket is not None:
+            return f"unix://{self.socket}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def text(value: object) -> str:
+    """A non-empty string."""
+    if not isinstance(value, str):
+        # ValueError throughout: it is what pydantic collects.
+        raise ValueError(  # noqa: TRY004
+            f"is {kind(value)}; write a string in quotes"
+        )
+    if "\0" in value:
+        raise ValueError("holds a NUL character; remove it")
+    return value
+
+
+def whole(value: object) -> int:
+    """A whole number, or its digits as a string."""
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
+        return int(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1 << 53:
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ValueError(
+        f"is {kind(value)}{' that is no whole number' * isinstance(value, str | float)}; write a whole number"
+    )
+
+
+def between(low: int, high: int) -> Callable[[object], int]:
+    """A validator of whole numbers from `low` to `high`, both included."""
+
+    def check(value: object) -> int:
+        number = whole(value)
+        if not low <= number <= high:
+            raise ValueError(f"is {number}; write a whole number from {low} to {high}")
+        return number
+
+    return check
+
+
+def duration(low: float, high: float) -> Callable[[object], float]:
+    """A validator of durations in seconds, fractions allowed, from `low` to `high`."""
+
+    def check(value: object) -> float:
+        if isinstance(value, str) and _DECIMAL.fullmatch(value):
+            value = float(value)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"is {kind(value)}; write a number of seconds from {low:g} to {high:g}")
+        if not low <= value <= high:
+            raise ValueError(f"is {value:g}; write a number of seconds from {low:g} to {high:g}")
+        return float(value)
+
+    return check
+
+
+def boolean(value: object) -> bool:
+    """True or false, or that word as a string."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in {"true", "false"}:
+        return value.lower() == "true"
+    raise ValueError(f"is {kind(value)}; write true or false")
+
+
+def one_of(*words: str) -> Callable[[object], str]:
+    """A validator of one of `words`, spelled exactly so."""
+
+    def check(value: object) -> str:
+        word = text(value)
+        if word not in words:
+            raise ValueError(f'is "{shown(word)}"; write one of {", ".join(words)}')
+        return word
+
+    return check
+
+
+def shown(word: str) -> str:
+    """`word` as it may stand in an error text: short, printable."""
+    printable = "".join(c if c.isprintable() else "?" for c in word)
+    return printable if len(printable) <= 60 else printable[:60] + "..."
+
+
+def existing_file(value: object, info: ValidationInfo) -> Path:
+    """A readable regular file; a relative path is relative to the configuration file's directory."""
+    path = _resolve(text(value), info)
+    try:
+        if not path.is_file():
+            fault = "is not a regular file" if path.exists() else "does not exist"
+            raise ValueError(
+                f"the file {path} {fault}; correct the path (relative paths start at the configuration)"
+            )
+        with path.open("rb"):
+            return path
+    except OSError as error:
+        raise ValueError(
+            f"the file {path} cannot be read ({error.strerror}); check its permissions"
+        ) from None
+
+
+def pin_file(value: object, info: ValidationInfo) -> Path:
+    """A file with a secret: readable by this user, closed to others."""
+    path = existing_file(value, info)
+    if path.stat().st_mode & 0o077:
+        raise ValueError(
+            f"the file {path} may be read or changed by others than its owner; run: chmod 600 {path}"
+        )
+    return path
+
+
+def socket_path(value: object, info: ValidationInfo) -> Path:
+    """The path of a Unix socket, short enough for one (107 bytes on Linux)."""
+    path = _resolve(text(value).removeprefix("unix://"), info)
+    if len(bytes(path)) > 107:
+        raise ValueError("is longer than the 107 bytes a socket's path may have; choose a shorter directory")
+    return path
+
+
+def tcp_address(value: object) -> Listen:
+    """`host:port`, `:port` or `[address]:port`."""
+    address = text(value)
+    host, colon, port = address.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if (
+        not colon
+        or not _WHOLE.fullmatch(port)
+        or not 0 <= int(port) <= 65535
+        or (":" in host and not bracketed)
+    ):
+        raise ValueError(f'is "{shown(address)}"; write host:port or :port, e.g. ":4443"')
+    return Listen(host[1:-1] if bracketed else host, int(port))
+
+
+def tcp_or_unix_address(value: object, info: ValidationInfo) -> Listen:
+    """`host:port`, `:port`, or `unix:///path` for a Unix socket."""
+    if isinstance(value, str) and value.startswith("unix://"):
+        return Listen("", 0, socket_path(value, info))
+    return tcp_address(value)
+
+
+def gun_prefixes(value: object) -> tuple[str, ...]:
+    """Prefixes of repository names, each relative, clean and ending in exactly one slash."""
+    words = value.split() if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ValueError(f'is {kind(value)}; write a list of strings, e.g. ["registry.example.org/"]')
+    for word in words:
+        *segments, end = word.split("/")
+        if end or not segments or not {"", ".", ".."}.isdisjoint(segments):
+            raise ValueError(
+                f'"{shown(word)}" is no prefix; write it relative, clean, with one slash at its end ("a/b/")'
+            )
+    return tuple(words)
+
+
+def _resolve(value: str, info: ValidationInfo) -> Path:
+    base: dict[str, Any] = info.context or {}
+    return Path(base["base_dir"]) / value
+
+
+Text = Annotated[str, BeforeValidator(text)]
+Secret = Annotated[SecretStr, BeforeValidator(text)]
+Port = Annotated[int, BeforeValidator(between(1, 65535))]
+Flag = Annotated[bool, BeforeValidator(boolean)]
+File = Annotated[Path, BeforeValidator(existing_file)]
+PinFile = Annotated[Path, BeforeValidator(pin_file)]
+SocketPath = Annotated[Path, BeforeValidator(socket_path)]
+TcpAddress = Annotated[InstanceOf[Listen], BeforeValidator(tcp_address)]
+Address = Annotated[InstanceOf[Listen], BeforeValidator(tcp_or_unix_address)]
+GunPrefixes = Annotated[tuple[str, ...], BeforeValidator(gun_prefixes)]

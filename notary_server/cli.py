@@ -1,0 +1,224 @@
+"""The command line: `notary-server serve | db upgrade | repo list | repo show`, and Notary's own spelling of `serve`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from notary_common.command import (
+    Daemon,
+    config_option,
+    database_problems,
+    database_target,
+    inspected,
+    refuse,
+    refuse_bootstrap,
+    serve_options,
+    stop,
+    tls_problems,
+    upgrade_database,
+    version_option,
+)
+
+if TYPE_CHECKING:
+    from notary_common.log import LogFormat
+
+    from .config import ServerConfig
+    from .storage.sql_store import SqlStore
+
+PROGRAM = "notary-server"
+Result = TypeVar("Result")
+
+
+@click.group(cls=Daemon)
+@version_option()
+def main() -> None:
+    """The trust server for Docker Content Trust.
+
+    \b
+    Example:
+      notary-server db upgrade --config server-config.json
+      notary-server serve --config server-config.json
+    """
+
+
+@main.command()
+@config_option("server-config.json")
+@serve_options
+def serve(config_file: Path, check_config: bool, logf: LogFormat, debug: bool, bootstrap: bool) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    \b
+    Example:
+      notary-server serve --config server-config.json --check-config
+      notary-server serve --config server-config.json
+    """
+    if bootstrap:
+        refuse_bootstrap(PROGRAM)
+    config = _checked(config_file)
+    if check_config:
+        click.echo("configuration is good")
+        return
+    _start(config, logf, debug)
+
+
+@main.group()
+def db() -> None:
+    """The server's database."""
+
+
+@db.command()
+@config_option("server-config.json")
+def upgrade(config_file: Path) -> None:
+    """Make the tables this version needs, in a new database or in one of Notary's.
+
+    Does nothing if they are there already. Only the file's `storage` section is looked at.
+
+    \b
+    Example:
+      notary-server db upgrade --config server-config.json
+    """
+    from .config import inspect  # noqa: PLC0415 - pydantic would slow --help down
+
+    upgrade_database(PROGRAM, inspected(PROGRAM, config_file, inspect), "server", config_file)
+
+
+@main.group()
+def repo() -> None:
+    """What is stored."""
+
+
+@repo.command("list")
+@config_option("server-config.json")
+@click.option("--prefix", default="", help="Only repositories whose name begins with this.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+def list_repositories(config_file: Path, prefix: str, as_json: bool) -> None:
+    """List the stored repositories with the latest version of each role.
+
+    \b
+    Example:
+      notary-server repo list --config server-config.json
+      notary-server repo list --config server-config.json --prefix registry.example.org/ --json
+    """
+    from .repository_report import list_as_text, listed  # noqa: PLC0415
+
+    found = _with_store(config_file, lambda store: store.repositories(prefix))
+    rows = [listed(repository) for repository in found]
+    click.echo(json.dumps(rows, indent=2) if as_json else list_as_text(rows))
+
+
+@repo.command("show")
+@config_option("server-config.json")
+@click.argument("gun")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON, with whole key IDs and digests.")
+def show_repository(config_file: Path, gun: str, as_json: bool) -> None:
+    """Show the roles, signers and tags of the repository GUN.
+
+    \b
+    Example:
+      notary-server repo show --config server-config.json registry.example.org/team/app
+    """
+    from .repository_report import read_repository, show_as_text  # noqa: PLC0415
+
+    report = _with_store(config_file, lambda store: read_repository(store, gun))
+    if report is None:
+        stop(PROGRAM, f"nothing is stored of {gun!r}; see: {PROGRAM} repo list --config {config_file}")
+    click.echo(json.dumps(report, indent=2) if as_json else show_as_text(report))
+
+
+def _checked(config_file: Path) -> ServerConfig:
+    """The configuration, if the server could start with it; else all problems, and the end."""
+    from .config import inspect  # noqa: PLC0415
+
+    reading = inspected(PROGRAM, config_file, inspect)
+    draft = reading.draft
+    problems = [str(problem) for problem in reading.problems]
+    problems += tls_problems(
+        {
+            "server.tls_cert_file": draft.server.tls_cert_file,
+            "server.tls_key_file": draft.server.tls_key_file,
+            "server.client_ca_file": draft.server.client_ca_file,
+        }
+    )
+    problems += tls_problems(
+        {
+            "trust_service.tls_client_cert": draft.trust_service.tls_client_cert,
+            "trust_service.tls_client_key": draft.trust_service.tls_client_key,
+            "trust_service.tls_ca_file": draft.trust_service.tls_ca_file,
+        }
+    )
+    if reading.sound("storage.backend", "storage.db_url"):
+        problems += database_problems(draft.storage, draft.base_dir, "server", config_file)
+    if problems:
+        refuse(PROGRAM, config_file, problems)
+    return reading.accepted()
+
+
+def _start(config: ServerConfig, logf: LogFormat, debug: bool) -> None:
+    import uvloop  # noqa: PLC0415
+
+    from notary_common import log  # noqa: PLC0415
+    from notary_common.database import DatabaseError  # noqa: PLC0415
+    from notary_common.tls import TlsError  # noqa: PLC0415
+
+    from .app import serve as run  # noqa: PLC0415
+
+    log.configure(config.logging.level, logf)
+    log.install_level_signals()
+    logger = log.get_logger("notary_server")
+    if debug:
+        logger.warning(
+            "-debug has no effect: there is no profiling port; set logging.level to debug for more lines"
+        )
+    if config.reporting.bugsnag.api_key is not None:
+        logger.warning("reporting.bugsnag is accepted and not used: errors are only logged")
+    if config.server.tls_cert_file is None:
+        logger.warning("server.tls_cert_file is not set: serving plain HTTP")
+    if config.trust_service.type == "local":
+        logger.warning("trust_service.type is local: the signing keys are lost when this process ends")
+    failure = ""
+    try:
+        uvloop.run(run(config, lambda address: logger.info("serving", address=address)))
+    except* (TlsError, DatabaseError) as group:
+        failure = f"cannot start: {group.exceptions[0]}"
+    except* OSError as group:
+        reason = "; ".join(str(error) for error in group.exceptions)
+        failure = f"server.http_addr: cannot listen on {config.server.address} ({reason}); free it or choose another"
+    if failure:
+        stop(PROGRAM, failure)
+
+
+def _with_store(config_file: Path, work: Callable[[SqlStore], Awaitable[Result]]) -> Result:
+    """Do `work` with the configured database; stops with a sentence if it cannot be used."""
+    import asyncio  # noqa: PLC0415
+
+    from notary_common.database import create_engine  # noqa: PLC0415
+
+    from .config import inspect  # noqa: PLC0415
+    from .errors import StoreUnavailable  # noqa: PLC0415
+    from .storage.sql_store import SqlStore  # noqa: PLC0415
+
+    reading = inspected(PROGRAM, config_file, inspect)
+    draft = reading.draft
+    problems = [str(problem) for problem in reading.problems if problem.key.split(".")[0] == "storage"]
+    if not problems and draft.storage.backend == "memory":
+        problems = ["storage.backend: a database in memory can only be seen by the server itself"]
+    problems = problems or database_problems(draft.storage, draft.base_dir, "server", config_file)
+    if problems:
+        refuse(PROGRAM, config_file, problems)
+
+    async def run() -> Result:
+        store = SqlStore(create_engine(database_target(draft.storage, draft.base_dir), pool_size=1))
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    try:
+        return asyncio.run(run())
+    except StoreUnavailable as error:
+        stop(PROGRAM, f"storage.db_url: {error.message}")

@@ -1,0 +1,175 @@
+"""The command line: `notary-signer serve | db upgrade | token init`, and Notary's own spelling of `serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from notary_common.command import (
+    Daemon,
+    config_option,
+    database_problems,
+    inspected,
+    refuse,
+    refuse_bootstrap,
+    serve_options,
+    stop,
+    tls_problems,
+    upgrade_database,
+    version_option,
+)
+
+if TYPE_CHECKING:
+    from notary_common.log import LogFormat
+
+    from .config import SignerConfig
+
+PROGRAM = "notary-signer"
+
+
+@click.group(cls=Daemon)
+@version_option()
+def main() -> None:
+    """The process that holds the trust server's keys, in a PKCS#11 token.
+
+    \b
+    Example:
+      notary-signer token init --config signer-config.json
+      notary-signer db upgrade --config signer-config.json
+      notary-signer serve --config signer-config.json
+    """
+
+
+@main.command()
+@config_option("signer-config.json")
+@serve_options
+def serve(config_file: Path, check_config: bool, logf: LogFormat, debug: bool, bootstrap: bool) -> None:
+    """Sign for the trust server until SIGTERM or SIGINT.
+
+    \b
+    Example:
+      notary-signer serve --config signer-config.json --check-config
+      notary-signer serve --config signer-config.json
+    """
+    if bootstrap:
+        refuse_bootstrap(PROGRAM)
+    config = _checked(config_file)
+    if check_config:
+        click.echo("configuration is good")
+        return
+    _start(config, logf, debug)
+
+
+@main.group()
+def db() -> None:
+    """The signer's database."""
+
+
+@db.command()
+@config_option("signer-config.json")
+def upgrade(config_file: Path) -> None:
+    """Make the tables this version needs, in a new database or in one of Notary's.
+
+    Does nothing if they are there already. Only the file's `storage` section is looked at.
+
+    \b
+    Example:
+      notary-signer db upgrade --config signer-config.json
+    """
+    from .config import inspect  # noqa: PLC0415 - pydantic would slow --help down
+
+    upgrade_database(PROGRAM, inspected(PROGRAM, config_file, inspect), "signer", config_file)
+
+
+@main.group()
+def token() -> None:
+    """The PKCS#11 token."""
+
+
+@token.command("init")
+@config_option("signer-config.json")
+def init(config_file: Path) -> None:
+    """Initialise a token and make the key that protects all others.
+
+    The PIN comes from the file `pkcs11.pin_file`, or from a prompt if that is not set; never from an argument
+    or the environment. A token that is initialised already is left as it is.
+
+    \b
+    Example:
+      (umask 077; openssl rand -hex 16 > pin)
+      notary-signer token init --config signer-config.json
+    """
+    from .config import inspect  # noqa: PLC0415
+    from .token.initialise import initialise_token  # noqa: PLC0415
+    from .token.pin import read_pin  # noqa: PLC0415
+    from .token.problems import TokenProblem  # noqa: PLC0415
+
+    reading = inspected(PROGRAM, config_file, inspect)
+    problems = [str(problem) for problem in reading.problems if problem.key.split(".")[0] == "pkcs11"]
+    if problems:
+        refuse(PROGRAM, config_file, problems)
+    pkcs11 = reading.draft.pkcs11
+    try:
+        pin = read_pin(pkcs11.pin_file) if pkcs11.pin_file is not None else _prompt()
+        click.echo(initialise_token(pkcs11.module, pkcs11.token_label, pin))
+    except TokenProblem as problem:
+        stop(PROGRAM, str(problem))
+    if pkcs11.pin_file is None:
+        click.echo(
+            "write that PIN to a file, chmod 600 it, and name it as pkcs11.pin_file in the configuration"
+        )
+    click.echo(f"next: {PROGRAM} db upgrade --config {config_file}")
+
+
+def _prompt() -> str:
+    pin: str = click.prompt("PIN of the new token", hide_input=True, confirmation_prompt=True, err=True)
+    return pin
+
+
+def _checked(config_file: Path) -> SignerConfig:
+    """The configuration, if the signer could start with it; else all problems, and the end."""
+    from .config import inspect, require_pin_file  # noqa: PLC0415
+
+    reading = inspected(PROGRAM, config_file, inspect)
+    require_pin_file(reading)
+    draft = reading.draft
+    problems = [str(problem) for problem in reading.problems]
+    problems += tls_problems(
+        {
+            "server.tls_cert_file": draft.server.tls_cert_file,
+            "server.tls_key_file": draft.server.tls_key_file,
+            "server.client_ca_file": draft.server.client_ca_file,
+        }
+    )
+    if reading.sound("storage.backend", "storage.db_url"):
+        problems += database_problems(draft.storage, draft.base_dir, "signer", config_file)
+    if problems:
+        refuse(PROGRAM, config_file, problems)
+    return reading.accepted()
+
+
+def _start(config: SignerConfig, logf: LogFormat, debug: bool) -> None:
+    import uvloop  # noqa: PLC0415
+
+    from notary_common import log  # noqa: PLC0415
+
+    from .app import serve as run  # noqa: PLC0415
+    from .errors import StartRefused  # noqa: PLC0415
+
+    log.configure(config.logging.level, logf)
+    log.install_level_signals()
+    logger = log.get_logger("notary_signer")
+    if debug:
+        logger.warning(
+            "-debug has no effect: there is no profiling port; set logging.level to debug for more lines"
+        )
+    if config.reporting.bugsnag.api_key is not None:
+        logger.warning("reporting.bugsnag is accepted and not used: errors are only logged")
+    if config.storage.default_alias is not None:
+        logger.info("storage.default_alias is accepted and not used: the token protects the keys")
+    try:
+        uvloop.run(run(config, lambda address: logger.info("ready to sign", address=address)))
+    except StartRefused as problem:
+        stop(PROGRAM, str(problem))
