@@ -14,7 +14,6 @@ import msgspec
 
 from ..errors import MalformedJson
 from . import canonical, instant, shape, tree
-from .handover import Handover
 from .model import (
     DelegatedRole,
     FileMeta,
@@ -72,21 +71,14 @@ class ParseError(Exception):
 class _Envelope:
     """A part whose common members have the right types.
 
-    `role` and `limits` are those it was read with; `signed` is None if it is missing; `plain` and `complete`
-    are those of the tree.
+    `signed` is None if it is missing; `plain` and `complete` are those of the tree.
     """
 
-    role: RoleName
-    limits: Limits
     signed: dict[str, Any] | None
     signatures: tuple[Signature, ...]
     expires: int
     plain: bool
     complete: bool
-
-
-_HANDOVER: Final[Handover[_Envelope]] = Handover(capacity=4 * 1024 * 1024)
-"""Parts that were checked and not parsed yet, in bytes; as trees they take some ten times that."""
 
 
 def check_part(role: RoleName, data: bytes, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -99,7 +91,7 @@ def check_part(role: RoleName, data: bytes, limits: Limits = DEFAULT_LIMITS) -> 
             UTF-8, too deep), or a common member has a wrong type.
     """
     try:
-        _HANDOVER.leave(data, _open(role, data, limits))
+        _open(role, data, limits)
     except ParseError as error:
         raise MalformedJson(f"The {role} file cannot be read: {error}.") from None
 
@@ -177,7 +169,7 @@ def _open(role: RoleName, data: bytes, limits: Limits) -> _Envelope:
     common = _convert(signed or {}, Common, shape.of_role(role), "signed")
     if not -(2**63) <= common.version < 2**63:
         raise ParseError("its version is out of range")
-    return _Envelope(role, limits, signed, signatures, _expires(common, data), read.plain, read.complete)
+    return _Envelope(signed, signatures, _expires(common, data), read.plain, read.complete)
 
 
 def _expires(common: Common, data: bytes) -> int:
@@ -212,9 +204,7 @@ def _convert(value: object, kind: type[_T], place: Shape, name: str) -> _T:
 
 
 def _signed(role: RoleName, data: bytes, limits: Limits) -> tuple[_Envelope, dict[str, Any]]:
-    envelope = _HANDOVER.take(data)
-    if envelope is None or (envelope.role, envelope.limits) != (role, limits):
-        envelope = _open(role, data, limits)
+    envelope = _open(role, data, limits)
     if not envelope.complete:
         raise ParseError("something follows the end of its JSON object")
     if envelope.signed is None:
