@@ -1,0 +1,188 @@
+"""`sslmode` against a PostgreSQL that takes TLS connections only, and client certificates for one database."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy import text
+
+from notary_common.database import DatabaseUnavailable, DatabaseUrlError, create_engine, parse_url, statement
+from tests.support.postgres import PostgresCluster
+
+PASSWORD = "correct-horse-battery"
+
+
+class Authority:
+    """A certificate authority in a directory."""
+
+    def __init__(self, directory: Path, name: str) -> None:
+        self.directory = directory
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        self.path = directory / f"{name}.pem"
+        self.path.write_bytes(self._sign(self.name, self.key.public_key(), ca=True, names=[]))
+
+    def issue(self, common_name: str, names: list[x509.GeneralName]) -> tuple[bytes, bytes]:
+        """A certificate and its key in PEM."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return self._sign(subject, key.public_key(), ca=False, names=names), private
+
+    def _sign(
+        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *, ca: bool, names: list[x509.GeneralName]
+    ) -> bytes:
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.name)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(hours=1))
+            .not_valid_after(now + timedelta(days=2))
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        )
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two authorities, and a client certificate and key of the first."""
+    directory = tmp_path_factory.mktemp("pki")
+    good, bad = Authority(directory, "good"), Authority(directory, "bad")
+    certificate, key = good.issue("certified", [])
+    (directory / "client.pem").write_bytes(certificate)
+    (directory / "client-key.pem").write_bytes(key)
+    server, server_key = good.issue(
+        "localhost", [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("::1"))]
+    )
+    (directory / "server.pem").write_bytes(server)
+    (directory / "server-key.pem").write_bytes(server_key)
+    return {path.stem: path for path in directory.iterdir()} | {"directory": directory, "bad": bad.path}
+
+
+@pytest.fixture(scope="module")
+def tls_cluster(pki: dict[str, Path]) -> Iterator[PostgresCluster]:
+    """TLS only; `certified` needs a client certificate, `worded` a password."""
+    settings = {
+        "ssl": "on",
+        "ssl_cert_file": "'s.pem'",
+        "ssl_key_file": "'s-key.pem'",
+        "ssl_ca_file": "'ca.pem'",
+    }
+    cluster = PostgresCluster.temporary(settings=settings)
+    cluster.make()
+    cluster.put("s.pem", pki["server"].read_bytes())
+    cluster.put("s-key.pem", pki["server-key"].read_bytes())
+    cluster.put("ca.pem", pki["good"].read_bytes())
+    cluster.put(
+        "pg_hba.conf",
+        b"hostssl all certified 127.0.0.1/32 cert\n"
+        b"hostssl all worded 127.0.0.1/32 scram-sha-256\n"
+        b"hostssl all postgres 127.0.0.1/32 trust\n",
+    )
+    with cluster:
+        cluster.sql(f"CREATE ROLE certified LOGIN; CREATE ROLE worded LOGIN PASSWORD '{PASSWORD}'")
+        yield cluster
+
+
+async def _encrypted(url: str, base: Path) -> bool:
+    """Connect and ask whether the session is encrypted."""
+    engine = create_engine(parse_url("postgres", url, base, {}))
+    try:
+        async with statement(engine) as connection:
+            found = await connection.scalar(text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"))
+            return bool(found)
+    finally:
+        await engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("place", "query"),
+    [
+        ("127.0.0.1", ""),
+        ("127.0.0.1", "sslmode=require"),
+        ("127.0.0.1", "sslmode=prefer"),
+        ("127.0.0.1", "sslmode=allow"),
+        ("127.0.0.1", "sslmode=require&sslrootcert=good.pem"),
+        ("127.0.0.1", "sslmode=verify-ca&sslrootcert=good.pem"),
+        ("localhost", "sslmode=verify-full&sslrootcert=good.pem"),
+    ],
+)
+async def test_tls_as_asked(
+    tls_cluster: PostgresCluster, pki: dict[str, Path], place: str, query: str
+) -> None:
+    """Every mode but `disable` ends encrypted where the server wants it."""
+    url = f"postgres://postgres@{place}:{tls_cluster.port}/postgres?{query}"
+    assert await _encrypted(url, pki["directory"])
+
+
+@pytest.mark.parametrize(
+    ("place", "query"),
+    [
+        ("127.0.0.1", "sslmode=disable"),
+        ("127.0.0.1", "sslmode=verify-full&sslrootcert=good.pem"),
+        ("localhost", "sslmode=verify-full&sslrootcert=bad.pem"),
+        ("127.0.0.1", "sslmode=verify-ca&sslrootcert=bad.pem"),
+        ("127.0.0.1", "sslmode=require&sslrootcert=bad.pem"),
+        ("localhost", "sslmode=verify-full"),
+    ],
+)
+async def test_a_server_that_cannot_prove_itself_is_refused(
+    tls_cluster: PostgresCluster, pki: dict[str, Path], place: str, query: str
+) -> None:
+    """A wrong name, a foreign authority, or one that the system does not know."""
+    with pytest.raises(DatabaseUnavailable):
+        await _encrypted(f"postgres://postgres@{place}:{tls_cluster.port}/postgres?{query}", pki["directory"])
+
+
+async def test_client_certificates(tls_cluster: PostgresCluster, pki: dict[str, Path]) -> None:
+    """With sslcert and sslkey the role is let in, without it is not."""
+    url = (
+        f"postgres://certified@localhost:{tls_cluster.port}/postgres?sslmode=verify-full&sslrootcert=good.pem"
+    )
+    assert await _encrypted(f"{url}&sslcert=client.pem&sslkey=client-key.pem", pki["directory"])
+    with pytest.raises(DatabaseUnavailable):
+        await _encrypted(url, pki["directory"])
+
+
+async def test_passwords_work_and_stay_out_of_errors(
+    tls_cluster: PostgresCluster, pki: dict[str, Path]
+) -> None:
+    """SCRAM with the right password; a wrong one appears nowhere in the error and its causes."""
+    url = f"postgres://worded:{{}}@localhost:{tls_cluster.port}/postgres?sslmode=require"
+    assert await _encrypted(url.format(PASSWORD), pki["directory"])
+    with pytest.raises(DatabaseUnavailable, match="password authentication failed") as caught:
+        await _encrypted(url.format("wrong-" + PASSWORD), pki["directory"])
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert PASSWORD not in str(error) + repr(error)
+        error = error.__cause__ or error.__context__
+
+
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ("sslrootcert=missing.pem", "sslrootcert .*missing.pem.* cannot be loaded"),
+        ("sslrootcert=client-key.pem", "sslrootcert .* cannot be loaded"),
+        ("sslcert=client.pem&sslkey=missing.pem", "sslkey .*missing.pem.* cannot be loaded"),
+        ("sslcert=client.pem&sslkey=server-key.pem", "cannot be loaded"),
+    ],
+)
+def test_certificate_files_are_checked_before_connecting(pki: dict[str, Path], query: str, why: str) -> None:
+    """A missing or unusable file is an error of the address, not of the first request."""
+    target = parse_url("postgres", f"postgres://u@h/x?sslmode=verify-full&{query}", pki["directory"], {})
+    with pytest.raises(DatabaseUrlError, match=why):
+        create_engine(target)
