@@ -1,1 +1,1 @@
-"""Implementations of the RemoteSigner port."""
+"""The server's side of signing: the signer's client, and keys of this process for tests and trials."""

@@ -1,1 +1,1 @@
-"""The signer's HTTP surface."""
+"""The signer's HTTP API; `notary_common.wire` is the contract."""

@@ -1,1 +1,1 @@
-"""Key records in SQL."""
+"""The records of all keys, in Notary's own table."""

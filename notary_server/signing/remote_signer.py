@@ -1,0 +1,110 @@
+"""`ports.RemoteSigner` over the signer's HTTP API: mutual TLS, or a Unix socket on one host."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Collection
+from typing import Final, cast
+
+from notary_common import wire
+
+from ..errors import SignerRefused, SignerUnavailable
+from ..tuf.keys import key_id
+from ..tuf.model import HeldKey, PublicKey, Signature, SigningOrder
+from ..tuf.names import Gun, KeyId, RoleName
+from .transport import Endpoint, KeyNotHeldError, Transport
+
+MAX_DESCRIBED: Final = 64
+"""Keys in one describe call; the signer takes no more."""
+
+
+class HttpSigner:
+    """Implements `ports.RemoteSigner`. Nothing that the signer says about a key is believed without its ID."""
+
+    def __init__(
+        self, base_url: str, ssl: ssl.SSLContext | None, unix_socket: str | None, timeout: float
+    ) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            base_url: `https://host:port`; `http://signer` or the like with a Unix socket.
+            ssl: with the client's certificate; None with a Unix socket.
+            unix_socket: path of the signer's socket, or None for TCP.
+            timeout: seconds for one call.
+        """
+        self._transport = Transport(Endpoint(base_url.rstrip("/"), ssl, unix_socket, timeout))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._transport.close()
+
+    async def create_key(self, gun: Gun, role: RoleName, algorithm: str) -> HeldKey:
+        """See `ports.RemoteSigner.create_key`."""
+        # The signer checks both words; anything else is its refusal.
+        body = wire.CreateKeyRequest(gun, cast(wire.OnlineRole, str(role)), cast(wire.Algorithm, algorithm))
+        try:
+            key = await self._transport.call("POST", "/v1/keys", body, wire.Key)
+        except KeyNotHeldError:
+            raise SignerRefused("the signer refused to make a key") from None
+        held = _held(key)
+        if (held.gun, held.role, held.key.keytype) != (gun, role, algorithm):
+            raise SignerRefused("the signer gave a key that was made for something else")
+        return held
+
+    async def describe_keys(self, key_ids: Collection[KeyId]) -> dict[KeyId, HeldKey]:
+        """See `ports.RemoteSigner.describe_keys`."""
+        wanted = list(dict.fromkeys(key_ids))
+        held: dict[KeyId, HeldKey] = {}
+        for begin in range(0, len(wanted), MAX_DESCRIBED):
+            batch = wanted[begin : begin + MAX_DESCRIBED]
+            body = wire.DescribeRequest([str(key) for key in batch])
+            try:
+                answer = await self._transport.call("POST", "/v1/keys/describe", body, wire.DescribeResponse)
+            except KeyNotHeldError:
+                raise SignerRefused("the signer refused to describe its keys") from None
+            for key in answer.keys:
+                described = _held(key)
+                if described.key_id not in batch:
+                    raise SignerRefused("the signer described a key that nobody asked for")
+                held[described.key_id] = described
+        return held
+
+    async def sign(self, order: SigningOrder) -> tuple[Signature, ...]:
+        """See `ports.RemoteSigner.sign`. The signatures are verified where they are sealed."""
+        calls = (self._sign_once(order, key) for key in order.keys)
+        signatures = []
+        for outcome in await asyncio.gather(*calls, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+            signatures.append(outcome)
+        return tuple(signatures)
+
+    async def _sign_once(self, order: SigningOrder, key: HeldKey) -> Signature:
+        body = wire.SignRequest(order.gun, cast(wire.OnlineRole, str(order.role)), order.payload)
+        try:
+            answer = await self._transport.call(
+                "POST", f"/v1/keys/{key.key_id}/sign", body, wire.SignResponse
+            )
+        except KeyNotHeldError:
+            raise SignerRefused("the signer no longer holds a key that it described") from None
+        if answer.key_id != key.key_id:
+            raise SignerRefused("the signer signed with another key than it was asked to")
+        return Signature(keyid=answer.key_id, method=answer.method, sig=answer.signature)
+
+    async def ping(self) -> None:
+        """See `ports.RemoteSigner.ping`."""
+        try:
+            health = await self._transport.call("GET", "/v1/health", None, wire.Health)
+        except KeyNotHeldError:
+            raise SignerUnavailable("the address of the signer is not a signer's") from None
+        if not health.ready:
+            raise SignerUnavailable("the signer is not ready")
+
+
+def _held(key: wire.Key) -> HeldKey:
+    public = PublicKey(keytype=key.algorithm, public=key.public)
+    computed = key_id(public)
+    if computed != key.key_id:
+        raise SignerRefused("the signer gave a key whose ID is not its own")
+    return HeldKey(key_id=computed, key=public, gun=Gun(key.gun), role=RoleName(key.role))

@@ -1,0 +1,140 @@
+"""What the signer does: create, describe, sign, retire. Policy first, then the token, then the registry."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from notary_common.wire import Algorithm, Key, OnlineRole, SignResponse
+
+from . import encoding, policy
+from .errors import BadRequest, KeyRefused, KeyUnknown, SignerError, TokenFault
+from .ports import KeyRecord, KeyRegistry, Token
+
+MAX_DESCRIBED: Final = 64
+"""Keys in one describe call: a role has one or two."""
+USE_IS_NOTED_EVERY: Final = timedelta(minutes=1)
+"""`last_used` may lag behind by this much after the first use, which spares a durable write per signature."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A signature and what the audit record says of it."""
+
+    response: SignResponse
+    version: int
+    payload_sha256: str
+
+
+def _wire(record: KeyRecord) -> Key:
+    return Key(
+        key_id=record.key_id,
+        algorithm=record.algorithm,
+        public=record.public,
+        gun=record.gun,
+        role=record.role,
+        state=record.state,
+    )
+
+
+class SignerService:
+    """The use cases over a registry and a token."""
+
+    def __init__(self, registry: KeyRegistry, token: Token) -> None:
+        self._registry = registry
+        self._token = token
+
+    async def create_key(self, gun: str, role: OnlineRole, algorithm: Algorithm) -> tuple[Key, bool]:
+        """The unused key for that, or a new one; and whether it is new.
+
+        Raises:
+            BadRequest: no key can be made for such a GUN.
+        """
+        problem = policy.gun_problem(gun)
+        if problem is not None:
+            raise BadRequest(problem)
+        record = await self._registry.unused(gun, role, algorithm)
+        if record is not None:
+            return _wire(record), False
+        made = await self._token.generate(algorithm, f"{gun} {role}")
+        # If this fails, nobody knows whether the row is there: so the key is kept, or a row could name
+        # a resident key that is gone.
+        record = await self._registry.add_unless_unused(made, gun, role)
+        if record.key_id != made.key_id:
+            await self._token.discard(made)
+        return _wire(record), record.key_id == made.key_id
+
+    async def key(self, key_id: str) -> Key:
+        """One key, retired or not.
+
+        Raises:
+            KeyUnknown: the signer does not hold it.
+        """
+        return _wire(await self._record(key_id))
+
+    async def describe(self, key_ids: list[str]) -> list[Key]:
+        """Those of `key_ids` that are held and not retired.
+
+        Raises:
+            BadRequest: too many at once.
+        """
+        if len(key_ids) > MAX_DESCRIBED:
+            raise BadRequest(f"at most {MAX_DESCRIBED} keys can be described at once")
+        return [_wire(record) for record in await self._registry.describe(key_ids)]
+
+    async def sign(self, key_id: str, gun: str, role: OnlineRole, payload: bytes) -> Signed:
+        """A signature over `payload`. The first one of a key is given out only after its use is on disk.
+
+        Raises:
+            KeyUnknown: the signer does not hold the key.
+            KeyRefused: it was made for something else, is retired, or the payload is not to be signed.
+            TokenFault: the token signed wrongly or not at all.
+        """
+        record = await self._record(key_id)
+        now = datetime.now(UTC)
+        problem = (
+            policy.key_problem(record.gun, record.role, gun, role)
+            or ("the key is retired" if record.state == "retired" else None)
+            or policy.payload_problem(role, payload, now)
+        )
+        if problem is not None:
+            raise KeyRefused(problem)
+        signature = await self._token.sign(key_id, record.algorithm, record.private, payload)
+        if not encoding.verifies(record.algorithm, record.public, signature, payload):
+            raise TokenFault("the token made a signature that does not verify")
+        noted = record.last_used is not None and now - record.last_used < USE_IS_NOTED_EVERY
+        if not noted and not await self._registry.mark_used(key_id):
+            raise KeyRefused("the key is retired")
+        response = SignResponse(key_id, encoding.METHODS[record.algorithm], signature)
+        return Signed(response, policy.payload_version(payload), hashlib.sha256(payload).hexdigest())
+
+    async def retire(self, key_id: str, gun: str) -> Key:
+        """Retire a key of `gun` for good; it stays in the registry and the token, and signs no more.
+
+        Raises:
+            KeyUnknown: the signer does not hold it.
+            KeyRefused: it belongs to another GUN.
+        """
+        record = await self._record(key_id)
+        if record.gun != gun:
+            raise KeyRefused("the key was made for another repository")
+        await self._registry.retire(key_id)
+        return _wire(await self._record(key_id))
+
+    async def health(self) -> dict[str, str]:
+        """What is wrong with each part that does not work; empty when the signer is ready to sign."""
+        problems: dict[str, str] = {}
+        for name, part in (("registry", self._registry), ("token", self._token)):
+            try:
+                await part.ping()
+            except SignerError as error:
+                problems[name] = error.message
+        return problems
+
+    async def _record(self, key_id: str) -> KeyRecord:
+        record = await self._registry.get(key_id)
+        if record is None:
+            raise KeyUnknown("this signer holds no such key")
+        return record

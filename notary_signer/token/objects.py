@@ -1,0 +1,177 @@
+"""PKCS#11 calls on one session: make, wrap, unwrap and use keys. Only the thread that owns the module calls these.
+
+Mechanisms and attributes are those of PKCS#11 2.40 and 3.0; the notes on SoftHSM were measured with 2.6.1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+from pkcs11 import (
+    Attribute,
+    KeyType,
+    Mechanism,
+    MechanismFlag,
+    ObjectClass,
+    PrivateKey,
+    PublicKey,
+    SecretKey,
+    Session,
+)
+from pkcs11.constants import DEFAULT
+from pkcs11.mechanisms import MGF
+
+from notary_common.wire import Algorithm
+from notary_signer import encoding
+
+RSA_BITS: Final = 2048
+"""The least that Notary's clients accept; more would slow every signature down."""
+PROBE_MESSAGE: Final = b"notary-signer: proof that this key works"
+"""Signed with new keys and at health checks; no metadata looks like this."""
+
+KEY_TYPES: Final[dict[Algorithm, KeyType]] = {
+    "ecdsa": KeyType.EC,
+    "rsa": KeyType.RSA,
+    "ed25519": KeyType.EC_EDWARDS,
+}
+_CURVES: Final[dict[Algorithm, bytes]] = {
+    "ecdsa": bytes.fromhex("06082a8648ce3d030107"),  # OBJECT IDENTIFIER prime256v1 (RFC 5480)
+    "ed25519": b"\x13\x0cedwards25519",  # PrintableString, the spelling that SoftHSM 2.6 takes
+}
+_SIGN_AND_VERIFY: Final = MechanismFlag.SIGN | MechanismFlag.VERIFY
+_WRAPPING: Final = Mechanism.AES_KEY_WRAP_PAD
+_SIGN_ONLY: Final[dict[Attribute, Any]] = {
+    # python-pkcs11 fills in flags that private keys do not have; SoftHSM refuses the whole template then.
+    Attribute.ENCRYPT: DEFAULT,
+    Attribute.WRAP: DEFAULT,
+    Attribute.VERIFY: DEFAULT,
+    # Those that they have are said aloud, because SoftHSM's default is to allow all.
+    Attribute.DECRYPT: False,
+    Attribute.UNWRAP: False,
+    Attribute.DERIVE: False,
+    Attribute.SIGN: True,
+    Attribute.PRIVATE: True,
+    Attribute.SENSITIVE: True,
+}
+_KEK_ATTRIBUTES: Final[dict[Attribute, bool]] = {
+    # A KEK that could decrypt or leave the token would give every wrapped key away.
+    Attribute.SENSITIVE: True,
+    Attribute.EXTRACTABLE: False,
+    Attribute.ENCRYPT: False,
+    Attribute.DECRYPT: False,
+    Attribute.WRAP: True,
+    Attribute.UNWRAP: True,
+}
+
+
+def create_kek(session: Session, label: str) -> SecretKey:
+    """Make the AES-256 key-encryption key as a token object that can do nothing else."""
+    return session.generate_key(
+        KeyType.AES,
+        256,
+        label=label,
+        id=label.encode("ascii"),
+        store=True,
+        capabilities=MechanismFlag.WRAP | MechanismFlag.UNWRAP,
+        template={Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False, Attribute.MODIFIABLE: False},
+    )
+
+
+def find_keks(session: Session, label: str) -> list[SecretKey]:
+    """All AES keys of the token that bear `label`."""
+    wanted = {Attribute.CLASS: ObjectClass.SECRET_KEY, Attribute.LABEL: label, Attribute.TOKEN: True}
+    return [key for key in session.get_objects(wanted) if isinstance(key, SecretKey)]
+
+
+def kek_problem(kek: SecretKey) -> str | None:
+    """Which attribute makes `kek` unfit to guard keys, or None if it is fit."""
+    for attribute, wanted in _KEK_ATTRIBUTES.items():
+        if bool(kek[attribute]) is not wanted:
+            return f"CKA_{attribute.name} is not {str(wanted).lower()}"
+    return None
+
+
+def generate_pair(
+    session: Session,
+    algorithm: Algorithm,
+    *,
+    extractable: bool,
+    store: bool = False,
+    label: str | None = None,
+) -> tuple[PublicKey, PrivateKey]:
+    """Make a key pair; the public half is always a session object. The caller destroys what it need not keep."""
+    templates: dict[str, Any] = {
+        "capabilities": _SIGN_AND_VERIFY,
+        "label": label,
+        "store": store,
+        "public_template": {Attribute.TOKEN: False},
+        "private_template": {
+            **_SIGN_ONLY,
+            Attribute.EXTRACTABLE: extractable,
+        },
+    }
+    if algorithm == "rsa":
+        return session.generate_keypair(KeyType.RSA, RSA_BITS, **templates)
+    curve = session.create_domain_parameters(
+        KEY_TYPES[algorithm], {Attribute.EC_PARAMS: _CURVES[algorithm]}, local=True
+    )
+    return curve.generate_keypair(**templates)
+
+
+def public_bytes(algorithm: Algorithm, public: PublicKey) -> bytes:
+    """The public key as Notary carries it.
+
+    Raises:
+        ValueError: the token's public key makes no sense.
+    """
+    if algorithm == "rsa":
+        return encoding.rsa_public(public[Attribute.MODULUS], public[Attribute.PUBLIC_EXPONENT])
+    if algorithm == "ecdsa":
+        return encoding.ecdsa_public(public[Attribute.EC_POINT])
+    return encoding.ed25519_public(public[Attribute.EC_POINT])
+
+
+def wrap(kek: SecretKey, private: PrivateKey) -> bytes:
+    """The private key encrypted under the KEK (RFC 5649)."""
+    return bytes(kek.wrap_key(private, mechanism=_WRAPPING))  # type: ignore[attr-defined]
+
+
+def unwrap(kek: SecretKey, algorithm: Algorithm, blob: bytes) -> PrivateKey:
+    """The private key as a session object that can sign and can never leave the token again."""
+    key = kek.unwrap_key(  # type: ignore[attr-defined]
+        ObjectClass.PRIVATE_KEY,
+        KEY_TYPES[algorithm],
+        blob,
+        mechanism=_WRAPPING,
+        template={**_SIGN_ONLY, Attribute.EXTRACTABLE: False},
+    )
+    assert isinstance(key, PrivateKey)  # noqa: S101 - the object class was asked for
+    return key
+
+
+def find_resident(session: Session, key_id: str) -> list[PrivateKey]:
+    """All private keys of the token whose CKA_ID is the key ID."""
+    wanted = {
+        Attribute.CLASS: ObjectClass.PRIVATE_KEY,
+        Attribute.ID: bytes.fromhex(key_id),
+        Attribute.TOKEN: True,
+    }
+    return [key for key in session.get_objects(wanted) if isinstance(key, PrivateKey)]
+
+
+def name_resident(private: PrivateKey, key_id: str) -> None:
+    """Make a stored key findable by its key ID."""
+    private[Attribute.ID] = bytes.fromhex(key_id)
+
+
+def sign(private: PrivateKey, algorithm: Algorithm, message: bytes) -> bytes:
+    """The signature over `message`, encoded as in metadata: raw r and s, PSS or EdDSA."""
+    if algorithm == "ecdsa":
+        return bytes(private.sign(hashlib.sha256(message).digest(), mechanism=Mechanism.ECDSA))  # type: ignore[attr-defined]
+    if algorithm == "rsa":
+        parameters = (Mechanism.SHA256, MGF.SHA256, encoding.PSS_SALT_BYTES)
+        return bytes(
+            private.sign(message, mechanism=Mechanism.SHA256_RSA_PKCS_PSS, mechanism_param=parameters)  # type: ignore[attr-defined]
+        )
+    return bytes(private.sign(message, mechanism=Mechanism.EDDSA))  # type: ignore[attr-defined]

@@ -1,0 +1,11 @@
+"""What can be wrong with the token before it works: told in a sentence, without foreign exceptions."""
+
+from __future__ import annotations
+
+
+class TokenProblem(Exception):
+    """The token cannot be opened or made. The text says why and what to do; it never holds the PIN."""
+
+
+class PinRefused(TokenProblem):
+    """The token refused the PIN. Never try it again: a token locks itself after a few wrong ones."""

@@ -1,0 +1,162 @@
+"""The signer's use cases over a real token and real registries."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from notary_common.wire import Algorithm
+from notary_signer import encoding
+from notary_signer.errors import BadRequest, KeyRefused, KeyUnknown, TokenFault, TokenUnavailable
+from notary_signer.operations import SignerService
+from notary_signer.registry.sql_registry import SqlRegistry
+from notary_signer.token.hardware import HardwareToken
+from tests.support.payloads import canonical, snapshot_signed, timestamp_signed
+
+GUN = "docker.io/library/alpine"
+PAYLOAD = canonical(timestamp_signed())
+
+
+@pytest.mark.parametrize("algorithm", ["ecdsa", "rsa", "ed25519"])
+async def test_the_same_key_until_it_has_signed(service: SignerService, algorithm: Algorithm) -> None:
+    """Creating gives one pending key again and again; after its first signature a new one."""
+    first, new = await service.create_key(GUN, "timestamp", algorithm)
+    assert new
+    assert first.state == "pending"
+    assert await service.create_key(GUN, "timestamp", algorithm) == (first, False)
+    signed = await service.sign(first.key_id, GUN, "timestamp", PAYLOAD)
+    assert signed.response.method == encoding.METHODS[algorithm]
+    assert encoding.verifies(algorithm, first.public, signed.response.signature, PAYLOAD)
+    assert (await service.key(first.key_id)).state == "active"
+    second, new = await service.create_key(GUN, "timestamp", algorithm)
+    assert new
+    assert second.key_id != first.key_id
+    held = await service.describe([first.key_id, second.key_id, "0" * 64])
+    assert {key.key_id: key.state for key in held} == {first.key_id: "active", second.key_id: "pending"}
+
+
+async def test_a_key_signs_for_nobody_else(service: SignerService) -> None:
+    """Another GUN, another role and another role's payload are refused, and leave the key unused."""
+    key, _ = await service.create_key(GUN, "timestamp", "ecdsa")
+    snapshot = canonical(snapshot_signed())
+    for gun, role, payload in (
+        ("docker.io/library/other", "timestamp", PAYLOAD),
+        (GUN, "snapshot", snapshot),
+        (GUN, "timestamp", snapshot),
+        (GUN, "timestamp", b"anything"),
+    ):
+        with pytest.raises(KeyRefused):
+            await service.sign(key.key_id, gun, role, payload)  # type: ignore[arg-type]
+    assert (await service.key(key.key_id)).state == "pending"
+
+
+async def test_a_retired_key_signs_no_more(service: SignerService) -> None:
+    """Retiring is for good, may be repeated, and needs the key's own GUN."""
+    key, _ = await service.create_key(GUN, "timestamp", "ecdsa")
+    with pytest.raises(KeyRefused):
+        await service.retire(key.key_id, "docker.io/library/other")
+    for _ in range(2):
+        assert (await service.retire(key.key_id, GUN)).state == "retired"
+    with pytest.raises(KeyRefused, match="retired"):
+        await service.sign(key.key_id, GUN, "timestamp", PAYLOAD)
+    assert await service.describe([key.key_id]) == []
+    again, new = await service.create_key(GUN, "timestamp", "ecdsa")
+    assert new
+    assert again.key_id != key.key_id
+
+
+async def test_unknown_keys_and_unfit_requests(service: SignerService) -> None:
+    """Unknown is its own answer; a bad GUN and too many keys are the caller's fault."""
+    with pytest.raises(KeyUnknown):
+        await service.key("0" * 64)
+    with pytest.raises(KeyUnknown):
+        await service.sign("0" * 64, GUN, "timestamp", PAYLOAD)
+    with pytest.raises(KeyUnknown):
+        await service.retire("0" * 64, GUN)
+    with pytest.raises(BadRequest):
+        await service.create_key("a\0b", "timestamp", "ecdsa")
+    with pytest.raises(BadRequest):
+        await service.describe(["0" * 64] * 65)
+
+
+@pytest.mark.parametrize("algorithm", ["ecdsa", "ed25519"])
+async def test_racing_creations_get_one_key(
+    service: SignerService, token: HardwareToken, algorithm: Algorithm
+) -> None:
+    """Twenty callers at once are given one key, one of them as new, and the losers' keys leave the token."""
+    answers = await asyncio.gather(*(service.create_key(GUN, "timestamp", algorithm) for _ in range(20)))
+    assert len({key.key_id for key, _ in answers}) == 1
+    assert sum(new for _, new in answers) == 1
+    connection = token._connection
+    assert connection is not None
+    assert len(connection._handles) <= 1
+
+
+async def test_a_signature_that_does_not_verify_is_never_given_out(
+    service: SignerService, token: HardwareToken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token that signs wrongly is a fault, and the key stays unused."""
+    key, _ = await service.create_key(GUN, "timestamp", "ecdsa")
+
+    async def wrong(*_arguments: object) -> bytes:
+        return b"\1" * 64
+
+    monkeypatch.setattr(token, "sign", wrong)
+    with pytest.raises(TokenFault):
+        await service.sign(key.key_id, GUN, "timestamp", PAYLOAD)
+    assert (await service.key(key.key_id)).state == "pending"
+
+
+async def test_the_first_use_is_stored_before_the_signature_is_given(
+    service: SignerService, registry: SqlRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the use cannot be noted, there is no signature; after a minute it is noted again, not before."""
+    key, _ = await service.create_key(GUN, "timestamp", "ecdsa")
+    noted: list[str] = []
+    real = registry.mark_used
+
+    async def failing(key_id: str) -> bool:
+        raise TokenUnavailable("the database went away")
+
+    async def counting(key_id: str) -> bool:
+        noted.append(key_id)
+        return await real(key_id)
+
+    monkeypatch.setattr(registry, "mark_used", failing)
+    with pytest.raises(TokenUnavailable):
+        await service.sign(key.key_id, GUN, "timestamp", PAYLOAD)
+    monkeypatch.setattr(registry, "mark_used", counting)
+    for _ in range(5):
+        await service.sign(key.key_id, GUN, "timestamp", PAYLOAD)
+    assert noted == [key.key_id]
+
+
+async def test_health_names_the_part_that_fails(
+    service: SignerService, token: HardwareToken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Empty when both work; else the name of the broken part with a sentence."""
+    assert await service.health() == {}
+
+    async def broken() -> None:
+        raise TokenUnavailable("gone")
+
+    monkeypatch.setattr(token, "ping", broken)
+    assert await service.health() == {"token": "gone"}
+
+
+async def test_a_key_that_is_retired_while_it_signs_gives_nothing_out(
+    service: SignerService, registry: SqlRegistry, token: HardwareToken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Retiring between the policy's look and the note of the first use wins."""
+    key, _ = await service.create_key(GUN, "timestamp", "ecdsa")
+    real = token.sign
+
+    async def retiring(*arguments: Any) -> bytes:
+        await registry.retire(key.key_id)
+        return await real(*arguments)
+
+    monkeypatch.setattr(token, "sign", retiring)
+    with pytest.raises(KeyRefused, match="retired"):
+        await service.sign(key.key_id, GUN, "timestamp", PAYLOAD)
