@@ -1,0 +1,59 @@
+"""One request as handlers see it, and what they all share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from notary_server.metrics import Metrics
+from notary_server.operations.context import Context
+from notary_server.tuf.names import Gun, RoleName
+
+from .caching import CachePolicy
+from .health import Health
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an operator decides about the HTTP surface.
+
+    Attributes:
+        gun_prefixes: repositories that are served, by the beginning of their name; all if empty.
+        max_upload_bytes, max_parts: bounds on one publish.
+        request_timeout: seconds that a client may take to send one request.
+    """
+
+    caching: CachePolicy = field(default_factory=CachePolicy)
+    gun_prefixes: tuple[str, ...] = ()
+    max_upload_bytes: int = 100 << 20
+    max_parts: int = 256
+    request_timeout: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a handler may need, opened by the application."""
+
+    context: Context
+    settings: Settings
+    metrics: Metrics
+    health: Health
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request whose address was found in the table of routes.
+
+    Attributes:
+        gun, role: of the address, decoded; empty where it has none. The GUN is a possible one.
+        selector: the version or checksum of the address, as spelled.
+        read_body: the whole body, bounded; raises `MalformedUpload` if it cannot be had.
+    """
+
+    services: Services
+    gun: Gun
+    role: RoleName
+    selector: str
+    query: str
+    headers: Mapping[str, str]
+    read_body: Callable[[], Awaitable[bytes]]

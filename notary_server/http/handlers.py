@@ -1,0 +1,125 @@
+"""One function per route: each translates a request into a use case and its result into an answer."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from datetime import UTC, datetime
+
+from notary_server.operations import changefeed, delete_repository, keys, publish, read_metadata
+from notary_server.operations.changefeed import Change
+from notary_server.operations.keys import HeldKey
+from notary_server.operations.off_loop import off_loop
+from notary_server.operations.read_metadata import StoredFile
+from notary_server.tuf.names import TIMESTAMP
+
+from .answer import JSON, TEXT, Answer, spell_json
+from .caching import cache_headers, last_modified
+from .call import Call
+from .multipart import form_boundary, parts
+from .query import first_values
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+async def ping(_call: Call) -> Answer:
+    """Say that a trust server is here; from memory, since clients give up on it after five seconds."""
+    return Answer(body=b"{}", content_type=TEXT)
+
+
+async def update(call: Call) -> Answer:
+    """Publish: all parts of the form or none."""
+    settings, context = call.services.settings, call.services.context
+    boundary = form_boundary(call.headers.get("Content-Type"))
+    body = await call.read_body()
+    form = parts(body, boundary, settings.max_parts)
+    uploads = await off_loop(len(body), publish.collect, form, context.limits)
+    await publish.publish(context, call.gun, uploads)
+    return Answer()
+
+
+async def delete(call: Call) -> Answer:
+    """Delete the repository; the same answer if there was none."""
+    await delete_repository.delete(call.services.context, call.gun)
+    return Answer()
+
+
+async def current_file(call: Call) -> Answer:
+    """The current file of a role."""
+    stored = await read_metadata.current(call.services.context, call.gun, call.role)
+    max_age = call.services.settings.caching.current
+    modified = stored.updated_at if call.role == TIMESTAMP else stored.created_at
+    return _file(stored, cache_headers(max_age, must_revalidate=True), modified)
+
+
+async def file_by_checksum(call: Call) -> Answer:
+    """The file of a role with a given SHA-256."""
+    stored = await read_metadata.by_checksum(call.services.context, call.gun, call.role, call.selector)
+    return _unchanging(call, stored)
+
+
+async def file_by_version(call: Call) -> Answer:
+    """The file of a role with a given version."""
+    stored = await read_metadata.by_version(call.services.context, call.gun, call.role, call.selector)
+    return _unchanging(call, stored)
+
+
+async def key(call: Call) -> Answer:
+    """The public key that the server signs a role with."""
+    return _key(await keys.get(call.services.context, call.gun, call.role))
+
+
+async def rotated_key(call: Call) -> Answer:
+    """A new public key for a role, which counts as soon as a root lists it."""
+    return _key(await keys.rotate(call.services.context, call.gun, call.role))
+
+
+async def changes(call: Call) -> Answer:
+    """The changes of one repository, or of all if the address names none."""
+    query = first_values(call.query)
+    found = await changefeed.changes(
+        call.services.context, call.gun or None, query.get("change_id", ""), query.get("records", "")
+    )
+    body = spell_json({"count": len(found), "records": [_change(change) for change in found]})
+    return Answer(body=body, content_type=TEXT)
+
+
+async def health(call: Call) -> Answer:
+    """What is wrong with the server, by the name of the check."""
+    problems = call.services.health.problems
+    return Answer(503 if problems else 200, spell_json(problems), JSON)
+
+
+async def metrics(call: Call) -> Answer:
+    """The metrics of this process."""
+    return Answer(body=call.services.metrics.exposition(), content_type=METRICS_TYPE)
+
+
+def _file(stored: StoredFile, caching: dict[str, str], modified: datetime) -> Answer:
+    return Answer(body=stored.data, content_type=TEXT, headers={**caching, **last_modified(modified)})
+
+
+def _unchanging(call: Call, stored: StoredFile) -> Answer:
+    max_age = call.services.settings.caching.consistent
+    return _file(stored, cache_headers(max_age, must_revalidate=False), stored.created_at)
+
+
+def _key(held: HeldKey) -> Answer:
+    keyval = {"public": b64encode(held.key.public).decode(), "private": None}
+    return Answer(body=spell_json({"keytype": held.key.keytype, "keyval": keyval}), content_type=TEXT)
+
+
+def _change(change: Change) -> dict[str, object]:
+    return {
+        "ID": str(change.id),
+        "CreatedAt": _go_time(change.created_at),
+        "GUN": change.gun,
+        "Version": change.version,
+        "SHA256": change.sha256,
+        "Category": change.category,
+    }
+
+
+def _go_time(moment: datetime) -> str:
+    """RFC 3339 in UTC without trailing zeros, as Go spells it."""
+    text = moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+    return text.rstrip("0").rstrip(".") + "Z"

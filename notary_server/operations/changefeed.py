@@ -1,0 +1,52 @@
+"""Read the changefeed: which repositories changed, in order (docs/reference/protocol.md, 14)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from notary_server.errors import InvalidParameters
+from notary_server.ports import Change
+from notary_server.tuf.names import Gun
+
+from .context import Context
+
+__all__ = ["DEFAULT_RECORDS", "Change", "changes"]
+
+DEFAULT_RECORDS: Final = 100
+"""What `records=0` asks for."""
+
+_NUMBER: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_INT32: Final = range(-(2**31), 2**31)
+
+
+async def changes(context: Context, gun: Gun | None, change_id: str, records: str) -> list[Change]:
+    """The records that a consumer asks for, oldest first; those of all repositories if `gun` is None.
+
+    `records` and `change_id` are the query's parameters as written; empty if absent.
+
+    Raises:
+        InvalidParameters: one of them is no signed 32-bit decimal number.
+        StoreUnavailable: the database cannot answer.
+    """
+    wanted = _int32(records)
+    if wanted is None:
+        raise InvalidParameters(
+            "The parameters provided are not valid.", "invalid records parameter: not a signed 32-bit number"
+        )
+    after = _int32(change_id or "0")
+    if after is None:
+        raise InvalidParameters("The parameters provided are not valid.", {})
+    wanted = wanted or DEFAULT_RECORDS
+    count = min(abs(wanted), context.max_changes)
+    if wanted < 0 or after < 0:
+        return await context.store.changes(gun, max(after, 0), -count)
+    return await context.store.changes(gun, after, count)
+
+
+def _int32(text: str) -> int | None:
+    # Longer texts hold leading zeros at best; Python would spend its time on reading them.
+    if not _NUMBER.fullmatch(text) or len(text) > 64:
+        return None
+    number = int(text)
+    return number if number in _INT32 else None

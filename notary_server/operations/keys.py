@@ -1,0 +1,50 @@
+"""The public halves of the keys that the server signs with (docs/reference/protocol.md, 15)."""
+
+from __future__ import annotations
+
+from notary_server.tuf.model import HeldKey
+from notary_server.tuf.names import ROOT, Gun, KeyId, RoleName
+from notary_server.tuf.online import listed
+from notary_server.tuf.parse import ParseError, parse_root
+
+from .context import Context
+from .off_loop import off_loop
+
+__all__ = ["HeldKey", "get", "rotate"]
+
+
+async def get(context: Context, gun: Gun, role: RoleName) -> HeldKey:
+    """The key in use for `role` of `gun`; for a repository that uses none of ours, one that is ready to be used.
+
+    Raises:
+        StoreUnavailable, SignerUnavailable, SignerRefused: one of the two cannot answer.
+    """
+    wanted = await _listed_in_root(context, gun, role)
+    if wanted:
+        held = await context.signer.describe_keys(wanted)
+        for candidate in wanted:
+            key = held.get(candidate)
+            # A root may list another repository's key; that one never signs here.
+            if key is not None and key.gun == gun and key.role == role:
+                return key
+    return await rotate(context, gun, role)
+
+
+async def rotate(context: Context, gun: Gun, role: RoleName) -> HeldKey:
+    """A key that has never signed; nothing else changes until a root that lists it is published.
+
+    Raises:
+        SignerUnavailable, SignerRefused: the signer cannot make one.
+    """
+    return await context.signer.create_key(gun, role, context.algorithm)
+
+
+async def _listed_in_root(context: Context, gun: Gun, role: RoleName) -> list[KeyId]:
+    stored = await context.store.current(gun, ROOT)
+    if stored is None:
+        return []
+    try:
+        root = (await off_loop(len(stored.data), parse_root, stored.data)).body
+    except ParseError:
+        return []
+    return [computed for _, computed, _ in listed(root, role)]

@@ -1,0 +1,91 @@
+"""Renew a repository's expired timestamp, and its snapshot where the server signs it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from notary_server.errors import HeadMoved, SignerRefused
+from notary_server.ports import StoredFile
+from notary_server.tuf.freshness import renewal
+from notary_server.tuf.names import SNAPSHOT, Gun
+from notary_server.tuf.parse import ParseError, parse_snapshot, parse_timestamp
+from notary_server.tuf.publish import online_keys
+
+from .context import Context
+from .off_loop import off_loop
+from .signing import sign_plan
+
+ATTEMPTS: Final = 5
+"""How often a lost race is followed by another look; nearly always the winner has renewed already."""
+_NEVER: Final = 2**63
+"""The expiry of files that cannot be read: they are served as they are."""
+
+_log = structlog.stdlib.get_logger("notary")
+
+
+async def is_due(context: Context, gun: Gun, timestamp: StoredFile) -> bool:
+    """Whether this current timestamp, or the snapshot it vouches for, has expired.
+
+    Raises:
+        StoreUnavailable: the database cannot answer.
+    """
+    expires = context.expiries.get(timestamp.sha256)
+    if expires is None:
+        snapshot = await context.store.current(gun, SNAPSHOT)
+        if snapshot is None:
+            expires = _NEVER
+        else:
+            expires = await off_loop(len(snapshot.data), _earlier_expiry, timestamp.data, snapshot.data)
+        context.expiries.remember(timestamp.sha256, expires)
+    return expires < context.clock.now_ns()
+
+
+async def reseal(context: Context, gun: Gun) -> None:
+    """Sign and store what is due. Afterwards the current files are the best there are: renewed by us, by another
+    writer who was first, or expired ones that cannot be renewed, which the log then says.
+
+    Raises:
+        StoreUnavailable, SignerUnavailable: one of the two cannot be asked.
+    """
+    task = context.renewing.get(gun)
+    if task is None:
+        task = asyncio.create_task(_renew(context, gun))
+        context.renewing[gun] = task
+        task.add_done_callback(lambda _: context.renewing.pop(gun, None))
+    # A reader who leaves must not end what the others wait for.
+    await asyncio.shield(task)
+
+
+async def _renew(context: Context, gun: Gun) -> None:
+    for _ in range(ATTEMPTS):
+        state = await context.store.trust_state(gun, ())
+        size = sum(len(data) for data in state.files.values())
+        wanted = await off_loop(size, online_keys, state, ())
+        held = await context.signer.describe_keys(wanted) if wanted else {}
+        now_ns = context.clock.now_ns()
+        plan = await off_loop(size, renewal, gun, state, held, now_ns, context.lifetimes)
+        if plan is None:
+            if not held:
+                _log.warning("expired metadata cannot be renewed: the signer holds none of its keys", gun=gun)
+            return
+        try:
+            await context.store.commit(state, await sign_plan(context.signer, plan, plan.current))
+            return
+        except HeadMoved:
+            continue
+        except SignerRefused as error:
+            _log.error(
+                "expired metadata cannot be renewed: the signer refuses", gun=gun, reason=error.message
+            )
+            return
+    _log.warning("expired metadata was not renewed: other writers were always first", gun=gun)
+
+
+def _earlier_expiry(timestamp: bytes, snapshot: bytes) -> int:
+    try:
+        return min(parse_timestamp(timestamp).body.expires, parse_snapshot(snapshot).body.expires)
+    except ParseError:
+        return _NEVER
