@@ -40,6 +40,8 @@ _PEM = re.compile(
     r"-----BEGIN (?P<kind>[A-Z ]*PRIVATE KEY)-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
 )
 REDACTED = "[redacted]"
+_STATEMENT_LOGGERS = ("aiosqlite", "alembic", "asyncio", "sqlalchemy")
+"""Libraries whose lines below errors are statements with their parameters, or of no use to an operator."""
 
 
 def redact(value: object) -> object:
@@ -97,6 +99,8 @@ def configure(level: str, log_format: LogFormat) -> None:
     logging.addLevelName(_NUMBERS["panic"], "PANIC")
     logging.addLevelName(_NUMBERS["fatal"], "FATAL")
     logging.getLogger().handlers = [handler]
+    for name in _STATEMENT_LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
     set_level(level)
 
 

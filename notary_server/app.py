@@ -115,7 +115,7 @@ async def _open_store(config: ServerConfig, opened: AsyncExitStack) -> SqlStore:
     engine = create_engine(target, pool_size=storage.pool_size, pool_timeout=storage.pool_timeout)
     store = SqlStore(engine)
     opened.push_async_callback(store.close)
-    if storage.backend == "memory":
+    if target.in_memory:
         await upgrade_engine(engine, "server", lambda _: None)
     return store
 
@@ -127,6 +127,7 @@ def _open_signer(trust: TrustService, opened: AsyncExitStack) -> RemoteSigner:
         signer = HttpSigner("http://signer", None, str(trust.socket), trust.timeout)
     else:
         context = client_context(trust.tls_ca_file, trust.tls_client_cert, trust.tls_client_key)
-        signer = HttpSigner(f"https://{trust.hostname}:{trust.port}", context, None, trust.timeout)
+        host = f"[{trust.hostname}]" if ":" in (trust.hostname or "") else trust.hostname
+        signer = HttpSigner(f"https://{host}:{trust.port}", context, None, trust.timeout)
     opened.push_async_callback(signer.close)
     return signer

@@ -9,8 +9,9 @@ import structlog
 
 from notary_server.errors import HeadMoved, SignerRefused
 from notary_server.ports import StoredFile
-from notary_server.tuf.freshness import renewal
-from notary_server.tuf.names import SNAPSHOT, Gun
+from notary_server.tuf.freshness import Due, due, renewal
+from notary_server.tuf.model import TrustState
+from notary_server.tuf.names import SNAPSHOT, TIMESTAMP, Gun
 from notary_server.tuf.parse import ParseError, parse_snapshot, parse_timestamp
 from notary_server.tuf.publish import online_keys
 
@@ -68,6 +69,7 @@ async def _renew(context: Context, gun: Gun) -> None:
         now_ns = context.clock.now_ns()
         plan = await off_loop(size, renewal, gun, state, held, now_ns, context.lifetimes)
         if plan is None:
+            _settle(context, state)
             if not held:
                 _log.warning("expired metadata cannot be renewed: the signer holds none of its keys", gun=gun)
             return
@@ -82,6 +84,17 @@ async def _renew(context: Context, gun: Gun) -> None:
             )
             return
     _log.warning("expired metadata was not renewed: other writers were always first", gun=gun)
+
+
+def _settle(context: Context, state: TrustState) -> None:
+    """Remember that this timestamp stays until it expires itself, although its snapshot may have expired: that
+    snapshot is its owner's to renew, and readers need not wait for the signer to say so again."""
+    timestamp, snapshot = state.files.get(TIMESTAMP), state.files.get(SNAPSHOT)
+    if timestamp is None or snapshot is None:
+        return
+    if due(timestamp, snapshot, context.clock.now_ns()) is Due.SNAPSHOT:
+        expires = parse_timestamp(timestamp).body.expires
+        context.expiries.remember(state.latest[TIMESTAMP].sha256, expires)
 
 
 def _earlier_expiry(timestamp: bytes, snapshot: bytes) -> int:

@@ -59,13 +59,13 @@ def due(timestamp: bytes, snapshot: bytes, now_ns: int) -> Due:
     A file that cannot be read is served as it is: nothing is due.
     """
     try:
-        if parse_snapshot(snapshot).body.expires < now_ns:
-            return Due.SNAPSHOT
-        if parse_timestamp(timestamp).body.expires < now_ns:
-            return Due.TIMESTAMP
+        snapshot_ends = parse_snapshot(snapshot).body.expires
+        timestamp_ends = parse_timestamp(timestamp).body.expires
     except ParseError:
-        pass
-    return Due.NOTHING
+        return Due.NOTHING
+    if snapshot_ends < now_ns:
+        return Due.SNAPSHOT
+    return Due.TIMESTAMP if timestamp_ends < now_ns else Due.NOTHING
 
 
 def renewal(

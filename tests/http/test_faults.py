@@ -16,7 +16,8 @@ from notary_server.http.render import MAX_ERROR_BYTES
 from notary_server.operations.publish import ATTEMPTS
 from notary_server.tuf.model import HeldKey, NewFile, TrustState
 from notary_server.tuf.names import KeyId
-from tests.publisher import Publisher, form
+from tests.publisher import Publisher, ecdsa_key, form
+from tests.publisher.files import expires_in
 
 from .running import DEADLINE, RawReply, Running, read_all
 
@@ -120,6 +121,22 @@ def test_an_expired_timestamp_that_the_signer_refuses_to_sign_is_served_as_it_is
     faults.signer.faults = {"sign": SignerRefused("retired")}
     faults.server.clock.forward(days=15)
     assert faults.server.client.role("g", "timestamp.json").body == before
+
+
+def test_readers_of_an_ended_client_snapshot_do_not_wait_for_the_signer(faults: Any) -> None:
+    """Its owner alone can renew it; once that is known the signer is not asked at every read."""
+    owner = Publisher("held", snapshot=ecdsa_key()).learn(faults.server.client)
+    files = {"root": owner.root(), "targets": owner.targets()}
+    files["snapshot"] = owner.snapshot(files, edit=lambda signed: signed.update(expires=expires_in(1)))
+    assert faults.server.client.publish("held", files).status == 200
+    before = faults.server.client.role("held", "timestamp.json").body
+    faults.server.clock.forward(days=2)
+    assert faults.server.client.role("held", "timestamp.json").body == before
+    faults.signer.calls.clear()
+    faults.signer.faults = {"describe_keys": SignerUnavailable("the signer does not answer")}
+    assert faults.server.client.role("held", "timestamp.json").body == before
+    assert faults.server.client.role("held", "snapshot.json").status == 200
+    assert faults.signer.calls == []
 
 
 def test_a_defect_is_500_with_the_request_id_and_nothing_else(faults: Any) -> None:
