@@ -6,7 +6,7 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from notary_common.command import database_target
 from notary_common.database import create_engine
@@ -98,15 +98,14 @@ async def open_services(config: ServerConfig) -> AsyncIterator[Services]:
         )
         services = Services(context, settings, Metrics(), Health())
         watching = asyncio.create_task(services.health.watch(context, services.metrics))
-        opened.push_async_callback(_end, watching)
+        opened.push_async_callback(_end, services.health, watching)
         yield services
 
 
-async def _end(task: asyncio.Task[None]) -> None:
+async def _end(health: Health, watching: asyncio.Task[None]) -> None:
     # Not a task group: that would wrap what goes wrong in the body, and whoever starts us wants to name it.
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    health.stop()
+    await watching
 
 
 async def _open_store(config: ServerConfig, opened: AsyncExitStack) -> SqlStore:

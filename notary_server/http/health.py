@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 from notary_common.log import get_logger
@@ -11,7 +12,9 @@ from notary_server.operations.context import Context
 from notary_server.operations.health import CHECKS, check
 
 INTERVAL: Final = 10.0
-"""Seconds between two checks."""
+"""Seconds between two checks while all is well."""
+RETRY: Final = 1.0
+"""Seconds until what was wrong is looked at again, so that recovery shows at once."""
 
 _log = get_logger()
 
@@ -21,6 +24,7 @@ class Health:
 
     def __init__(self) -> None:
         self._problems: dict[str, str] = {}
+        self._stopping = asyncio.Event()
 
     @property
     def problems(self) -> dict[str, str]:
@@ -28,8 +32,8 @@ class Health:
         return self._problems
 
     async def watch(self, context: Context, metrics: Metrics) -> None:
-        """Check for ever."""
-        while True:
+        """Check until `stop` is called."""
+        while not self._stopping.is_set():
             try:
                 problems = await check(context)
             except Exception:  # noqa: BLE001 - a watcher that died would report its last finding for ever
@@ -40,4 +44,9 @@ class Health:
             self._problems = problems
             for name in CHECKS:
                 metrics.check(name, operational=name not in problems)
-            await asyncio.sleep(INTERVAL)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), RETRY if problems else INTERVAL)
+
+    def stop(self) -> None:
+        """End `watch` after the check under way: a database driver that is cancelled half-way outlives the loop."""
+        self._stopping.set()
