@@ -1,0 +1,1 @@
+"""Scenarios through the clients in the field: Debian's notary and docker, as a person types them."""

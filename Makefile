@@ -1,0 +1,49 @@
+# The few commands a person types. `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help run demo test lint format types unit e2e lock clean
+SHELL := /bin/bash
+python := .venv/bin/python
+typed := notary_common notary_server notary_signer migrations deploy \
+	tests/conftest.py $(addprefix tests/,differential e2e faults publisher signer support unit)
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Start signer and server here, in the foreground; PORT=4444 make run takes another port
+	@deploy/local/bootstrap run
+	@$(python) -m deploy.local.run
+
+demo: ## Publish, list and verify with the real notary client, while `make run` runs in another terminal
+	@deploy/local/bootstrap demo
+	@$(python) -m deploy.local.demo
+
+test: ## Everything: installs what it needs, then lint, types, all tests
+	@deploy/local/bootstrap test
+	@$(MAKE) --no-print-directory lint types
+	$(python) -m pytest -n 2 --dist loadfile --cov notary_server.tuf --cov-branch --cov-report term-missing:skip-covered --cov-fail-under 100
+
+lint: ## Style and formatting
+	$(python) -m ruff check .
+	$(python) -m ruff format --check .
+
+types: ## Static types
+	$(python) -m mypy --strict $(typed)
+
+format: ## Rewrite the sources in the project's format
+	$(python) -m ruff check --fix .
+	$(python) -m ruff format .
+
+unit: ## The tests that start nothing and need nothing
+	$(python) -m pytest tests/unit
+
+e2e: ## The scenarios through the real notary and docker clients
+	@deploy/local/bootstrap test
+	$(python) -m pytest -n 2 --dist loadfile tests/e2e
+
+lock: ## Choose and pin the newest versions that pyproject.toml allows
+	@deploy/local/bootstrap test
+	deploy/local/lock
+
+clean: ## Remove .venv, .run (with its keys and data) and all caches
+	rm -rf .venv .run build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
