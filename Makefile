@@ -3,8 +3,7 @@
 .PHONY: help run demo test lint format types unit e2e lock clean
 SHELL := /bin/bash
 python := .venv/bin/python
-typed := notary_common notary_server notary_signer migrations deploy \
-	tests/conftest.py $(addprefix tests/,differential e2e faults publisher signer support unit)
+typed := notary_common notary_server notary_signer migrations deploy tests
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

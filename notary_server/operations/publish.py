@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from notary_server.errors import HeadMoved, InvalidRole, VersionConflict
+from notary_server.errors import HeadMoved, InvalidRole, NoFilename, VersionConflict
 from notary_server.tuf.model import Upload
 from notary_server.tuf.names import SNAPSHOT, Gun, RoleName, is_role
 from notary_server.tuf.parse import Limits, check_part
@@ -30,12 +30,15 @@ def collect(parts: Iterable[tuple[str, Callable[[], bytes]]], limits: Limits) ->
     `parts` are file names as spelled and what finds the contents; both may raise errors of their own.
 
     Raises:
+        NoFilename: nothing is left of a name without its `.json`.
         InvalidRole: a part is named after no valid role.
         MalformedJson: a part is not JSON, or its common members have wrong types.
     """
     uploads: dict[str, Upload] = {}
     for name, content in parts:
         role = name.removesuffix(".json")
+        if not role:
+            raise NoFilename("a part of the upload names no file")
         if not is_role(role):
             raise InvalidRole("a part of the upload is named after no valid role", role)
         data = content()

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 
+from notary_server.ports import StoredFile
 from notary_server.tuf.model import NewFile
 from notary_server.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, RoleName, Sha256Hex
 
@@ -46,3 +47,9 @@ def publish(
 def body(files: list[NewFile], role: RoleName) -> bytes:
     """The bytes of `role` in a publish."""
     return next(file.data for file in files if file.role == role)
+
+
+def found(file: StoredFile | None) -> StoredFile:
+    """The file, which must be there."""
+    assert file is not None
+    return file

@@ -15,7 +15,7 @@ from notary_server.storage.sql_store import SqlStore
 from notary_server.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, Gun
 from tests.support.postgres import PostgresCluster
 
-from .metadata import body, publish
+from .metadata import body, found, publish
 
 GUN = Gun("docker.io/library/alpine")
 
@@ -85,7 +85,7 @@ async def test_an_old_database_keeps_every_row_and_goes_on(
     assert "adopted the table tuf_files with 8 rows" in lines
     assert postgres_cluster.sql("SELECT * FROM tuf_files ORDER BY id", name) == rows
     assert postgres_cluster.sql("SELECT version, dirty FROM schema_migrations", name) == "2|f"
-    file = await store.current(GUN, TARGETS)
+    file = found(await store.current(GUN, TARGETS))
     assert (file.version, file.data) == (2, body(publish(2), TARGETS))
     assert file.created_at == datetime(2019, 2, 2, 3, 4, 5, 678000, UTC)
     assert [
@@ -212,7 +212,7 @@ async def test_a_go_sqlite_file_is_adopted(tmp_path: Path) -> None:
     store = SqlStore(create_engine(target))
     await migrate.upgrade_engine(store.engine, "server", lambda _line: None)
     for role in (ROOT, TARGETS, SNAPSHOT, TIMESTAMP):
-        file = await store.current(GUN, role)
+        file = found(await store.current(GUN, role))
         assert file.data == body(files, role)
         assert file.created_at == datetime(2019, 1, 2, 3, 4, 5, 678123, UTC)
     await store.commit(await store.trust_state(GUN, []), publish(2))

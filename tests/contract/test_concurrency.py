@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -13,7 +14,7 @@ from notary_server.errors import HeadMoved
 from notary_server.storage.sql_store import SqlStore
 from notary_server.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, Gun
 
-from .metadata import publish
+from .metadata import found, publish
 
 GUN = Gun("docker.io/library/busy")
 
@@ -26,7 +27,7 @@ async def stores(engine: AsyncEngine, target: DatabaseTarget) -> AsyncIterator[l
     await second.dispose()
 
 
-async def _won(store: SqlStore, *commit: object) -> bool:
+async def _won(store: SqlStore, *commit: Any) -> bool:
     try:
         await store.commit(*commit)
     except HeadMoved:
@@ -45,7 +46,7 @@ async def test_exactly_one_of_many_writers_wins(stores: list[SqlStore]) -> None:
         assert sum(won) == 1
         winner = tries[won.index(True)]
         for file in winner:
-            assert (await stores[1].current(GUN, file.role)).data == file.data
+            assert found(await stores[1].current(GUN, file.role)).data == file.data
     assert [change.version for change in await stores[0].changes(GUN, 0, 100)] == list(range(1, 9))
 
 
@@ -135,7 +136,7 @@ async def test_a_polling_consumer_misses_no_change(stores: list[SqlStore]) -> No
 
 async def test_a_cancelled_commit_stores_all_or_nothing_and_holds_no_lock(stores: list[SqlStore]) -> None:
     """Publishers that go away at any moment leave whole versions, and the next one need not wait for them."""
-    outcomes = []  # kept, with the tracebacks and the cursors in them
+    outcomes: list[object] = []  # kept, with the tracebacks and the cursors in them
     for attempt in range(25):
         before = await stores[0].trust_state(GUN, [])
         task = asyncio.create_task(stores[0].commit(before, publish(2 * attempt + 1, "cancelled")))

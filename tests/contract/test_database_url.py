@@ -202,6 +202,8 @@ def test_sqlite_names(url: str, path: Path | None) -> None:
         ("x.db?vfs=unix", "parameter 'vfs' is unknown"),
         ("file://host/x.db", "cannot name a host"),
         ("file:", "names no SQLite file"),
+        ("postgres://u:secret@h/db", "^storage.db_url is the address of another database(?!.*secret)"),
+        ("u:secret@tcp(h:3306)/db", "^storage.db_url is the address of another database(?!.*secret)"),
         ("data/", "names no SQLite file"),
         ("file:%zz", "begins no escape"),
     ],

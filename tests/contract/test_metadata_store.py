@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -12,17 +13,17 @@ from notary_common.database import transaction
 from notary_server.errors import HeadMoved
 from notary_server.storage.schema import TUF_FILES
 from notary_server.storage.sql_store import SqlStore
-from notary_server.tuf.model import FileSummary
+from notary_server.tuf.model import FileSummary, NewFile
 from notary_server.tuf.names import MAX_VERSION, ROOT, SNAPSHOT, TARGETS, TIMESTAMP, Gun, RoleName, Sha256Hex
 
-from .metadata import body, listing, new_file, publish
+from .metadata import body, found, listing, new_file, publish
 
 GUN = Gun("docker.io/library/alpine")
 OTHER = Gun("docker.io/library/alpine2")
 RELEASES = RoleName("targets/releases")
 
 
-async def commit(store: SqlStore, gun: Gun, *args: object, **options: object) -> list:
+async def commit(store: SqlStore, gun: Gun, *args: Any, **options: Any) -> list[NewFile]:
     """Publish on top of whatever is there."""
     files = publish(*args, **options)
     await store.commit(await store.trust_state(gun, []), files)
@@ -49,17 +50,17 @@ async def test_every_file_is_served_byte_for_byte(store: SqlStore) -> None:
     before = datetime.now(UTC) - timedelta(seconds=5)
     files = await commit(store, GUN, 1, extra={RELEASES: b'\x00\xff {"odd": "bytes"} \n'})
     for file in files:
-        for found in (
+        for stored in (
             await store.current(GUN, file.role),
             await store.by_version(GUN, file.role, 1),
             await store.by_checksum(GUN, file.role, file.sha256),
         ):
-            assert found is not None
-            assert (found.role, found.version, found.sha256) == (file.role, 1, file.sha256)
-            assert found.data == file.data
-            assert type(found.data) is bytes
-            assert found.created_at.utcoffset() == timedelta(0)
-            assert before < found.created_at <= found.updated_at < before + timedelta(minutes=5)
+            assert stored is not None
+            assert (stored.role, stored.version, stored.sha256) == (file.role, 1, file.sha256)
+            assert stored.data == file.data
+            assert type(stored.data) is bytes
+            assert stored.created_at.utcoffset() == timedelta(0)
+            assert before < stored.created_at <= stored.updated_at < before + timedelta(minutes=5)
 
 
 async def test_current_follows_the_listed_digests(store: SqlStore) -> None:
@@ -98,7 +99,7 @@ async def test_an_unreadable_chain_finds_nothing(store: SqlStore, broken: bytes)
     """A timestamp that lists no snapshot leaves the timestamp itself and nothing else."""
     files = [file for file in publish(1) if file.role != TIMESTAMP]
     await store.commit(await store.trust_state(GUN, []), [*files, new_file(TIMESTAMP, 1, broken)])
-    assert (await store.current(GUN, TIMESTAMP)).data == broken
+    assert found(await store.current(GUN, TIMESTAMP)).data == broken
     assert await store.current(GUN, SNAPSHOT) is None
     assert await store.current(GUN, TARGETS) is None
 
@@ -170,8 +171,8 @@ async def test_longest_names_and_unicode_are_stored(store: SqlStore) -> None:
     gun = Gun("ü" * 255)
     role = RoleName("targets/" + "r" * 247)
     files = await commit(store, gun, MAX_VERSION, extra={role: b"x"})
-    assert (await store.current(gun, role)).data == b"x"
-    assert (await store.by_version(gun, TIMESTAMP, MAX_VERSION)).data == body(files, TIMESTAMP)
+    assert found(await store.current(gun, role)).data == b"x"
+    assert found(await store.by_version(gun, TIMESTAMP, MAX_VERSION)).data == body(files, TIMESTAMP)
 
 
 async def test_trust_state_has_latest_of_every_role_and_only_wanted_bodies(store: SqlStore) -> None:
@@ -192,7 +193,7 @@ async def test_trust_state_has_latest_of_every_role_and_only_wanted_bodies(store
         "targets/b/c": 1,
     }
     assert set(state.files) == {ROOT, TARGETS, SNAPSHOT, TIMESTAMP, "targets/a", "targets/b"}
-    assert state.files["targets/b"] == b"bbb"
+    assert state.files[RoleName("targets/b")] == b"bbb"
     for file in files:
         assert state.files[file.role] == file.data
         assert state.latest[file.role] == FileSummary(7, file.sha256, len(file.data))
@@ -204,7 +205,7 @@ async def test_commit_refuses_a_moved_head(store: SqlStore) -> None:
     files = await commit(store, GUN, 1)
     with pytest.raises(HeadMoved):
         await store.commit(old, publish(2))
-    assert (await store.current(GUN, TIMESTAMP)).data == body(files, TIMESTAMP)
+    assert found(await store.current(GUN, TIMESTAMP)).data == body(files, TIMESTAMP)
     assert len(await store.changes(None, 0, 10)) == 1
 
 
@@ -216,7 +217,7 @@ async def test_commit_compares_the_digest_of_the_head_too(store: SqlStore) -> No
     second = await commit(store, GUN, 1, "second life")
     with pytest.raises(HeadMoved):
         await store.commit(state, publish(2, "first life"))
-    assert (await store.current(GUN, TIMESTAMP)).data == body(second, TIMESTAMP)
+    assert found(await store.current(GUN, TIMESTAMP)).data == body(second, TIMESTAMP)
 
 
 async def test_commit_on_a_deleted_repository_is_refused(store: SqlStore) -> None:
@@ -273,7 +274,7 @@ async def test_deleted_at_hides_a_row(store: SqlStore, engine: AsyncEngine) -> N
             .values(deleted_at=sa.func.current_timestamp())
         )
     for file in files:
-        assert (await store.current(GUN, file.role)).version == 1
+        assert found(await store.current(GUN, file.role)).version == 1
         assert await store.by_version(GUN, file.role, 2) is None
         assert await store.by_checksum(GUN, file.role, file.sha256) is None
     state = await store.trust_state(GUN, [])

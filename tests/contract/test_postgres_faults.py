@@ -25,7 +25,7 @@ from notary_server.storage.sql_store import SqlStore
 from notary_server.tuf.names import TARGETS, TIMESTAMP, Gun, Sha256Hex
 from tests.support.postgres import DURABLE_SETTINGS, PostgresCluster
 
-from .metadata import body, publish
+from .metadata import body, found, publish
 
 pytestmark = pytest.mark.faults
 GUN = Gun("docker.io/library/alpine")
@@ -96,7 +96,7 @@ async def test_a_killed_database_is_unavailable_and_then_back(
     with pytest.raises(StoreUnavailable):
         await fragile.commit(state, publish(2))
     cluster.start()
-    assert (await fragile.current(GUN, TARGETS)).data == body(first, TARGETS)
+    assert found(await fragile.current(GUN, TARGETS)).data == body(first, TARGETS)
     await fragile.commit(await fragile.trust_state(GUN, []), publish(2))
     assert [change.version for change in await fragile.changes(GUN, 0, 10)] == [1, 2]
 
@@ -135,7 +135,7 @@ async def test_a_restart_between_two_calls_is_not_noticed(
     await fragile.commit(await fragile.trust_state(GUN, []), publish(2))
     cluster.stop()
     cluster.start()
-    assert (await fragile.current(GUN, TIMESTAMP)).version == 2
+    assert found(await fragile.current(GUN, TIMESTAMP)).version == 2
 
 
 async def test_a_hung_database_is_given_up(fragile: SqlStore, cluster: PostgresCluster) -> None:

@@ -41,7 +41,9 @@ class Faulty:
 
 
 class Faults:
-    """A running server with a faulty store and a faulty signer."""
+    """A running server with a faulty store and a faulty signer, and an owner of a repository on it."""
+
+    owner: Publisher
 
     def __init__(self) -> None:
         self.server = Running(wrap_store=self._wrap_store, wrap_signer=self._wrap_signer)
@@ -167,7 +169,7 @@ def test_a_moved_head_is_planned_again_a_bounded_number_of_times(faults: Any) ->
 def test_a_renewal_in_between_does_not_cost_the_publisher_anything(faults: Any) -> None:
     """If the head moves once for a reason of the server's own, the publish succeeds at the second attempt."""
     commit = faults.store.commit
-    moved = []
+    moved: list[object] = []
 
     async def moved_once(state: TrustState, files: Sequence[NewFile]) -> None:
         if not moved:

@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from .canonical import canonical
 from .client import Client, Reply
-from .keys import KeyObject, key_id
+from .keys import KeyObject, key_id, key_object
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)")
 BASE_ROLES = ("root", "targets", "snapshot", "timestamp")
@@ -64,6 +64,26 @@ def verifies(key: KeyObject, method: str, sig: bytes, message: bytes) -> bool:
     return True
 
 
+def _well_formed(key: Any) -> bool:
+    keyval = key.get("keyval") if isinstance(key, dict) else None
+    return (
+        isinstance(keyval, dict)
+        and isinstance(keyval.get("public"), str)
+        and isinstance(key.get("keytype"), str)
+    )
+
+
+def _rebuilt(key: KeyObject) -> KeyObject | None:
+    """A root key as clients take it: made anew from its certificates, whatever type and ID the file gives."""
+    try:
+        chain = x509.load_pem_x509_certificates(base64.b64decode(key["keyval"]["public"]))
+    except (ValueError, TypeError, KeyError):
+        return None
+    rsa_leaf = isinstance(chain[0].public_key(), rsa.RSAPublicKey)
+    pem = b"".join(one.public_bytes(serialization.Encoding.PEM) for one in chain)
+    return key_object("rsa-x509" if rsa_leaf else "ecdsa-x509", pem)
+
+
 def moment(text: str) -> dt.datetime:
     """An RFC 3339 time.
 
@@ -82,6 +102,18 @@ def _no_other_spelling(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(set(names)) != len(names):
         raise ValueError("two members have one name, or differ by case alone")
     return dict(pairs)
+
+
+def _whole(text: str) -> int:
+    """A number with a point or exponent: a whole one is signed as an integer."""
+    number = float(text)
+    if not number.is_integer() or abs(number) > 2**53:
+        raise ValueError(f"{text} cannot be signed")
+    return int(number)
+
+
+def _parse(data: bytes) -> Any:
+    return json.loads(data, object_pairs_hook=_no_other_spelling, parse_float=_whole)
 
 
 @dataclass
@@ -113,6 +145,13 @@ class Verifier:
     def walk(self) -> Repository:
         """Walk the repository and give back all that was found."""
         self.found = Repository()
+        try:
+            return self._walk()
+        except (TypeError, KeyError, AttributeError, ValueError, RecursionError) as problem:
+            self._say(f"a file is not what a client can read: {type(problem).__name__}")
+        return self.found
+
+    def _walk(self) -> Repository:
         root = self._load("root", self.client.role(self.gun, "root.json"))
         if root is None:
             return self.found
@@ -142,7 +181,7 @@ class Verifier:
         if reply.headers.get("content-length", str(len(reply.body))) != str(len(reply.body)):
             self._say(f"{role}: Content-Length is not the body's length")
         try:
-            document = json.loads(reply.body, object_pairs_hook=_no_other_spelling)
+            document = _parse(reply.body)
             signed: dict[str, Any] = document["signed"]
             expires, version = moment(signed["expires"]), signed["version"]
         except (ValueError, KeyError, TypeError) as problem:
@@ -182,12 +221,12 @@ class Verifier:
         return signed
 
     def _signatures(self, role: str, keys: dict[str, KeyObject], rule: dict[str, Any]) -> None:
-        document = json.loads(self.found.data[role])
+        document = _parse(self.found.data[role])
         message = canonical(document["signed"])
         good: set[str] = set()
         for one in document["signatures"]:
             filed = one["keyid"]
-            if filed not in rule["keyids"] or filed not in keys:
+            if filed not in (rule["keyids"] or []) or not _well_formed(keys.get(filed)):
                 continue
             if key_id(keys[filed]) != filed:
                 self._say(f"{role}: a key is filed under a wrong ID")
@@ -206,7 +245,9 @@ class Verifier:
 
     def _check_root(self, root: dict[str, Any]) -> None:
         rule = root["roles"]["root"]
-        self._signatures("root", root["keys"], rule)
+        rebuilt = [_rebuilt(root["keys"][one]) for one in rule["keyids"] if one in root["keys"]]
+        keys = {key_id(key): key for key in rebuilt if key is not None}
+        self._signatures("root", keys, {"keyids": list(keys), "threshold": rule["threshold"]})
         usable = [self._usable(root["keys"][one]) for one in rule["keyids"] if one in root["keys"]]
         if not any(usable):
             self._say("root: no certificate for this repository")
@@ -214,11 +255,11 @@ class Verifier:
             for one in root["roles"][role]["keyids"]:
                 if one not in root["keys"]:
                     self._say(f"root: a key of {role} is missing")
-        if any(key["keyval"].get("private") for key in root["keys"].values()):
+        if any(((key or {}).get("keyval") or {}).get("private") for key in root["keys"].values()):
             self._say("root: carries a private key")
 
     def _usable(self, key: KeyObject) -> bool:
-        if not key["keytype"].endswith("-x509"):
+        if _rebuilt(key) is None:
             return False
         leaf = x509.load_pem_x509_certificates(base64.b64decode(key["keyval"]["public"]))[0]
         names = [str(one.value) for one in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
