@@ -111,11 +111,13 @@ def trust_root(gun: Gun, parsed: Parsed[Root], now_ns: int, current: Trusted[Roo
         try:
             _trust(parsed, _bundles(gun, current.body), current.body)
         except verify.BadSignaturesError as error:
-            raise BadRootError(f"the current root does not vouch for it: {error}") from None
+            raise BadRootError(
+                f"it is not signed with the root keys that are published for this repository already: {error}"
+            ) from None
     try:
         return _trust(parsed, own, parsed.body)
     except verify.BadSignaturesError as error:
-        raise BadRootError(f"its own certificates do not vouch for it: {error}") from None
+        raise BadRootError(f"it is not signed with its own root keys: {error}") from None
 
 
 def stored_root(gun: Gun, data: bytes, limits: Limits = DEFAULT_LIMITS) -> Trusted[Root]:

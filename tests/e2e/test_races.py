@@ -91,6 +91,6 @@ def test_two_people_create_one_repository(person: NewPerson, gun: str) -> None:
         status, screen = terminal.end()
     assert status == 1
     assert "The root metadata is invalid: " in screen
-    assert "the current root does not vouch for it" in screen
+    assert "it is not signed with the root keys that are published for this repository already" in screen
     assert set(person("reader").listed(gun)) == {"mine"}
     first.notary("add", "-p", gun, "more", first.file("f", "more"))

@@ -82,8 +82,8 @@ def stored(parsed: Parsed[Root]) -> Trusted[Root]:
 
 
 NOT_VALID = "none of its keys is a certificate for reg.example/team/app that is valid now"
-NOT_OWN = "its own certificates do not vouch for it"
-NOT_CURRENT = "the current root does not vouch for it"
+NOT_OWN = "it is not signed with its own root keys"
+NOT_CURRENT = "it is not signed with the root keys that are published for this repository already"
 
 
 @pytest.mark.parametrize(
