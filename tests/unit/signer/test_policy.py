@@ -48,7 +48,7 @@ def test_versions_outside_the_column_are_refused(version: Any) -> None:
 @pytest.mark.parametrize("expires", [
     instant(-1), instant(61), "2026-13-01T00:00:00Z", "soon", None, 0, "9999-12-31T23:59:59Z", "",
     instant(1).replace("Z", "+00:00"), instant(1).replace(".123456789Z", ".120Z"), instant(1) + "\n",
-])  # fmt: skip
+], ids=lambda _: "expires")  # fmt: skip
 def test_expiry_must_be_near_and_well_spelled(expires: Any) -> None:
     """`expires` lies in the future, not beyond the longest lifetime, spelled as Notary does."""
     assert problem("timestamp", timestamp_signed(expires=expires)) is not None
@@ -173,11 +173,12 @@ def test_a_key_signs_for_its_own_repository_and_role() -> None:
     assert policy.key_problem("a/b", "snapshot", "a/c", "snapshot") is not None
 
 
-@pytest.mark.parametrize("gun", ["", "x" * 256, "a\0b", "a\nb", "\ud800"])
+@pytest.mark.parametrize("gun", ["", "x" * 256, "a\0b", "\ud800"])
 def test_guns_that_no_column_holds_are_refused(gun: str) -> None:
     """No key is made for a name that cannot be stored."""
     assert policy.gun_problem(gun) is not None
     assert policy.gun_problem("docker.io/library/ümlaut") is None
+    assert policy.gun_problem("a\\b\tc") is None
 
 
 def test_expired_at_the_very_moment() -> None:
