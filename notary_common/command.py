@@ -179,7 +179,7 @@ def database_problems(storage: Storage, base_dir: Path, tree: Tree, config_file:
             return [f"storage.db_url: the {target} does not exist yet; {remedy}"]
         problem = schema_problem(target, tree)
     except DatabaseError as error:
-        return [_database_problem(error)]
+        return [_database_problem(error, storage)]
     if problem is None:
         return []
     return [f"storage.db_url: {problem.replace('--config FILE', f'--config {config_file}')}"]
@@ -196,6 +196,28 @@ def tls_problems(files: dict[str, Path | None]) -> list[str]:
     if ca is not None and (error := authority_problem(ca)) is not None:
         problems.append(f"{ca_name}: {error}")
     return problems
+
+
+def tls_warnings(files: dict[str, Path | None]) -> list[str]:
+    """Certificates of good files that the other side will refuse because of today's date. `files`: as above.
+
+    No reason not to start: what does not need them, such as reading what is stored, goes on.
+    """
+    from .tls import date_problem  # noqa: PLC0415
+
+    (cert_name, cert), _, (ca_name, ca) = files.items()
+    found = {
+        cert_name: date_problem(cert) if cert is not None else None,
+        ca_name: date_problem(ca, authorities=True) if ca is not None else None,
+    }
+    return [f"{name}: {problem}" for name, problem in found.items() if problem is not None]
+
+
+def good(warnings: Sequence[str]) -> None:
+    """The answer of `--check-config` if the daemon could start."""
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+    click.echo("configuration is good")
 
 
 def upgrade_database(program: str, reading: Reading[Any], tree: Tree, config_file: Path) -> None:
@@ -220,13 +242,19 @@ def upgrade_database(program: str, reading: Reading[Any], tree: Tree, config_fil
         click.echo(f"upgrading the {target}")
         upgrade(target, tree, click.echo)
     except DatabaseError as error:
-        refuse(program, config_file, [_database_problem(error)])
+        refuse(program, config_file, [_database_problem(error, reading.draft.storage)])
 
 
-def _database_problem(error: DatabaseError) -> str:
+def _database_problem(error: DatabaseError, storage: Storage) -> str:
     from .database import DatabaseUnavailable  # noqa: PLC0415
 
     text = str(error)
-    if isinstance(error, DatabaseUnavailable):
+    if isinstance(error, DatabaseUnavailable) and "rejected SSL" in text:
+        text += (
+            "; it speaks no TLS: switch that on there, or write sslmode=disable where nobody can listen in"
+        )
+    elif isinstance(error, DatabaseUnavailable) and storage.backend == "sqlite3":
+        text += "; check that the file is a SQLite database, whole, and that this user may write to it and its folder"
+    elif isinstance(error, DatabaseUnavailable):
         text += "; check that it runs, that the address is right, and that this user may use it"
     return text if text.startswith("storage.") else f"storage.db_url: {text}"

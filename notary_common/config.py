@@ -155,6 +155,11 @@ def load_document(path: Path) -> dict[str, object]:
         raise ConfigError([f"{path}: is nested too deeply; a configuration has four levels"]) from None
     except _ParseError as error:
         raise ConfigError([f"{path}: {error}; correct the file"]) from None
+    except ValueError:
+        # Well-formed, but the parsers give up on it: an integer of thousands of digits, a 31st of February.
+        raise ConfigError(
+            [f"{path}: holds a number or date that nothing can mean; correct the file"]
+        ) from None
     if not isinstance(document, dict):
         raise ConfigError([f"{path}: holds no object at the top; see docs/reference/configuration.md"])
     doubles: list[str] = []

@@ -60,6 +60,8 @@ _RUN_TIME: Final = {
     "timezone",
     "work_mem",
 }
+_OTHER_DATABASE: Final = re.compile(r"^(?!file:)[A-Za-z][A-Za-z0-9+.-]*://|@[a-z0-9]*\(")
+"""What PostgreSQL's and MySQL's addresses have and no path does: `postgres://`, `user:password@tcp(host)/name`."""
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _SQLITE_ACCEPTED: Final[Mapping[str, frozenset[str] | None]] = {
     # Values that ask for what this program does anyway; None: any value, without effect here.
@@ -182,6 +184,12 @@ def parse_url(
 def _sqlite(db_url: str, base_dir: Path) -> SqliteTarget:
     text, _, query = db_url.partition("?")
     is_uri = text.startswith("file:")
+    if _OTHER_DATABASE.search(text):
+        # Taken as a path it would be shown as one, password included.
+        raise DatabaseUrlError(
+            "storage.db_url is the address of another database, but storage.backend is 'sqlite3': "
+            "correct one of the two"
+        )
     busy_timeout, in_memory = DEFAULT_BUSY_TIMEOUT, text in {":memory:", "file::memory:"}
     for key, value in parse_qsl(query, keep_blank_values=True):
         if key in {"_busy_timeout", "_timeout"}:

@@ -6,6 +6,7 @@ Nothing here falls back: a file that can't be used raises an error that names it
 from __future__ import annotations
 
 import ssl
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -88,6 +89,34 @@ def authority_problem(ca_file: Path) -> TlsError | None:
     return None
 
 
+def date_problem(path: Path, *, authorities: bool = False) -> str | None:
+    """Why today's date makes the other side refuse what is in `path`, or None.
+
+    Args:
+        path: PEM; in a chain the first certificate counts.
+        authorities: any certificate that is good today will do.
+
+    Raises:
+        TlsError: the file cannot be read or parsed.
+    """
+    now = datetime.now(UTC)
+    found = [_out_of_date(certificate, now) for certificate in _certificates(path)]
+    if not authorities:
+        found = found[:1]
+    return None if None in found else f"{path}: {found[0]}"
+
+
+def _out_of_date(certificate: x509.Certificate, now: datetime) -> str | None:
+    if now > certificate.not_valid_after_utc:
+        return f"the certificate expired on {certificate.not_valid_after_utc:%Y-%m-%d}; renew it"
+    if now < certificate.not_valid_before_utc:
+        return (
+            f"the certificate is not valid before {certificate.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}; "
+            "check the clock"
+        )
+    return None
+
+
 def _bounded(context: ssl.SSLContext) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_TLS12_SUITES)
@@ -121,6 +150,8 @@ def _load_pair(context: ssl.SSLContext, cert_file: Path, key_file: Path) -> None
 
 def _load_authorities(context: ssl.SSLContext, ca_file: Path) -> None:
     _certificates(ca_file)
+    # As in Go, whatever the file holds is believed, an intermediate CA or a single certificate too.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     try:
         context.load_verify_locations(cafile=ca_file)
     except (ssl.SSLError, OSError) as error:

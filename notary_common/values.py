@@ -6,6 +6,7 @@ their digits, and lists as lists or as words. An error text never repeats a valu
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from pydantic import BeforeValidator, InstanceOf, SecretStr, ValidationInfo
 from .config import kind
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+_HOST = re.compile(r"[^\s:/?#@\[\]%\x00-\x1f\x7f]{1,253}")
 _DECIMAL = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?", re.ASCII)
 
 
@@ -85,13 +87,24 @@ def duration(low: float, high: float) -> Callable[[object], float]:
     def check(value: object) -> float:
         if isinstance(value, str) and _DECIMAL.fullmatch(value):
             value = float(value)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or math.isnan(value := _float(value))
+        ):
             raise ValueError(f"is {kind(value)}; write a number of seconds from {low:g} to {high:g}")
         if not low <= value <= high:
             raise ValueError(f"is {value:g}; write a number of seconds from {low:g} to {high:g}")
         return float(value)
 
     return check
+
+
+def _float(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf
 
 
 def boolean(value: object) -> bool:
@@ -139,12 +152,10 @@ def existing_file(value: object, info: ValidationInfo) -> Path:
 
 
 def pin_file(value: object, info: ValidationInfo) -> Path:
-    """A file with a secret: readable by this user, closed to others."""
+    """A file with a secret: readable by this user, and nobody else may change it."""
     path = existing_file(value, info)
-    if path.stat().st_mode & 0o077:
-        raise ValueError(
-            f"the file {path} may be read or changed by others than its owner; run: chmod 600 {path}"
-        )
+    if path.stat().st_mode & 0o022:
+        raise ValueError(f"the file {path} may be changed by others than its owner; run: chmod 600 {path}")
     return path
 
 
@@ -183,13 +194,37 @@ def gun_prefixes(value: object) -> tuple[str, ...]:
     words = value.split() if isinstance(value, str) else value
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise ValueError(f'is {kind(value)}; write a list of strings, e.g. ["registry.example.org/"]')
-    for word in words:
-        *segments, end = word.split("/")
-        if end or not segments or not {"", ".", ".."}.isdisjoint(segments):
-            raise ValueError(
-                f'"{shown(word)}" is no prefix; write it relative, clean, with one slash at its end ("a/b/")'
-            )
+    if bad := [f'"{shown(word)}"' for word in words if not _is_prefix(word)]:
+        raise ValueError(
+            f"{', '.join(bad)} {'is no prefix' if len(bad) == 1 else 'are no prefixes'}; "
+            'write each relative, clean, with one slash at its end ("a/b/")'
+        )
     return tuple(words)
+
+
+def _is_prefix(word: str) -> bool:
+    *segments, end = word.split("/")
+    return not end and bool(segments) and {"", ".", ".."}.isdisjoint(segments)
+
+
+def host_name(value: object) -> str:
+    """The name or address of a machine, without scheme, port or path; an IPv6 address with or without brackets."""
+    host = text(value)
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    if ":" in host and _is_ipv6(host):
+        return host
+    if not _HOST.fullmatch(host):
+        raise ValueError(f'is "{shown(host)}"; write a name or an address alone, without https:// and port')
+    return host
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _resolve(value: str, info: ValidationInfo) -> Path:
@@ -199,6 +234,7 @@ def _resolve(value: str, info: ValidationInfo) -> Path:
 
 Text = Annotated[str, BeforeValidator(text)]
 Secret = Annotated[SecretStr, BeforeValidator(text)]
+Host = Annotated[str, BeforeValidator(host_name)]
 Port = Annotated[int, BeforeValidator(between(1, 65535))]
 Flag = Annotated[bool, BeforeValidator(boolean)]
 File = Annotated[Path, BeforeValidator(existing_file)]

@@ -14,12 +14,14 @@ from notary_common.command import (
     config_option,
     database_problems,
     database_target,
+    good,
     inspected,
     refuse,
     refuse_bootstrap,
     serve_options,
     stop,
     tls_problems,
+    tls_warnings,
     upgrade_database,
     version_option,
 )
@@ -60,15 +62,21 @@ def serve(config_file: Path, check_config: bool, logf: LogFormat, debug: bool, b
     if bootstrap:
         refuse_bootstrap(PROGRAM)
     config = _checked(config_file)
+    alerts = [alert for files in _tls_files(config) for alert in tls_warnings(files)]
     if check_config:
-        click.echo("configuration is good")
+        good(alerts)
         return
-    _start(config, logf, debug)
+    _start(config, logf, debug, alerts)
 
 
 @main.group()
 def db() -> None:
-    """The server's database."""
+    """The server's database.
+
+    \b
+    Example:
+      notary-server db upgrade --config server-config.json
+    """
 
 
 @db.command()
@@ -89,7 +97,13 @@ def upgrade(config_file: Path) -> None:
 
 @main.group()
 def repo() -> None:
-    """What is stored."""
+    """What is stored.
+
+    \b
+    Example:
+      notary-server repo list --config server-config.json
+      notary-server repo show --config server-config.json registry.example.org/team/app
+    """
 
 
 @repo.command("list")
@@ -137,20 +151,8 @@ def _checked(config_file: Path) -> ServerConfig:
     reading = inspected(PROGRAM, config_file, inspect)
     draft = reading.draft
     problems = [str(problem) for problem in reading.problems]
-    problems += tls_problems(
-        {
-            "server.tls_cert_file": draft.server.tls_cert_file,
-            "server.tls_key_file": draft.server.tls_key_file,
-            "server.client_ca_file": draft.server.client_ca_file,
-        }
-    )
-    problems += tls_problems(
-        {
-            "trust_service.tls_client_cert": draft.trust_service.tls_client_cert,
-            "trust_service.tls_client_key": draft.trust_service.tls_client_key,
-            "trust_service.tls_ca_file": draft.trust_service.tls_ca_file,
-        }
-    )
+    for files in _tls_files(draft):
+        problems += tls_problems(files)
     if reading.sound("storage.backend", "storage.db_url"):
         problems += database_problems(draft.storage, draft.base_dir, "server", config_file)
     if problems:
@@ -158,7 +160,24 @@ def _checked(config_file: Path) -> ServerConfig:
     return reading.accepted()
 
 
-def _start(config: ServerConfig, logf: LogFormat, debug: bool) -> None:
+def _tls_files(config: ServerConfig) -> tuple[dict[str, Path | None], ...]:
+    """The TLS files towards clients and towards the signer."""
+    server, trust = config.server, config.trust_service
+    return (
+        {
+            "server.tls_cert_file": server.tls_cert_file,
+            "server.tls_key_file": server.tls_key_file,
+            "server.client_ca_file": server.client_ca_file,
+        },
+        {
+            "trust_service.tls_client_cert": trust.tls_client_cert,
+            "trust_service.tls_client_key": trust.tls_client_key,
+            "trust_service.tls_ca_file": trust.tls_ca_file,
+        },
+    )
+
+
+def _start(config: ServerConfig, logf: LogFormat, debug: bool, alerts: list[str]) -> None:
     import uvloop  # noqa: PLC0415
 
     from notary_common import log  # noqa: PLC0415
@@ -170,6 +189,8 @@ def _start(config: ServerConfig, logf: LogFormat, debug: bool) -> None:
     log.configure(config.logging.level, logf)
     log.install_level_signals()
     logger = log.get_logger("notary_server")
+    for alert in alerts:
+        logger.error(alert)
     if debug:
         logger.warning(
             "-debug has no effect: there is no profiling port; set logging.level to debug for more lines"
@@ -205,14 +226,15 @@ def _with_store(config_file: Path, work: Callable[[SqlStore], Awaitable[Result]]
     reading = inspected(PROGRAM, config_file, inspect)
     draft = reading.draft
     problems = [str(problem) for problem in reading.problems if problem.key.split(".")[0] == "storage"]
-    if not problems and draft.storage.backend == "memory":
-        problems = ["storage.backend: a database in memory can only be seen by the server itself"]
     problems = problems or database_problems(draft.storage, draft.base_dir, "server", config_file)
     if problems:
         refuse(PROGRAM, config_file, problems)
+    target = database_target(draft.storage, draft.base_dir)
+    if target.in_memory:
+        refuse(PROGRAM, config_file, ["storage: a database in memory can only be seen by the server itself"])
 
     async def run() -> Result:
-        store = SqlStore(create_engine(database_target(draft.storage, draft.base_dir), pool_size=1))
+        store = SqlStore(create_engine(target, pool_size=1))
         try:
             return await work(store)
         finally:

@@ -14,6 +14,7 @@ from notary_common.values import (
     File,
     Flag,
     GunPrefixes,
+    Host,
     Listen,
     Port,
     SocketPath,
@@ -58,7 +59,7 @@ class TrustService(Section):
         default=None,
         description="`remote`: the signer. `local`: Ed25519 keys in this process, lost when it ends. Required.",
     )
-    hostname: Text | None = Field(default=None, description="The signer's name, as its certificate has it.")
+    hostname: Host | None = Field(default=None, description="The signer's name, as its certificate has it.")
     port: Port | None = Field(default=None, description="The signer's port, a number or its digits.")
     socket: SocketPath | None = Field(
         default=None, description="Path of the signer's Unix socket, instead of `hostname` and `port`."

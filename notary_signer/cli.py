@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from getpass import GetPassWarning
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +13,14 @@ from notary_common.command import (
     Daemon,
     config_option,
     database_problems,
+    good,
     inspected,
     refuse,
     refuse_bootstrap,
     serve_options,
     stop,
     tls_problems,
+    tls_warnings,
     upgrade_database,
     version_option,
 )
@@ -56,15 +60,21 @@ def serve(config_file: Path, check_config: bool, logf: LogFormat, debug: bool, b
     if bootstrap:
         refuse_bootstrap(PROGRAM)
     config = _checked(config_file)
+    alerts = tls_warnings(_tls_files(config)) + _pin_warnings(config)
     if check_config:
-        click.echo("configuration is good")
+        good(alerts)
         return
-    _start(config, logf, debug)
+    _start(config, logf, debug, alerts)
 
 
 @main.group()
 def db() -> None:
-    """The signer's database."""
+    """The signer's database.
+
+    \b
+    Example:
+      notary-signer db upgrade --config signer-config.json
+    """
 
 
 @db.command()
@@ -85,7 +95,12 @@ def upgrade(config_file: Path) -> None:
 
 @main.group()
 def token() -> None:
-    """The PKCS#11 token."""
+    """The PKCS#11 token.
+
+    \b
+    Example:
+      notary-signer token init --config signer-config.json
+    """
 
 
 @token.command("init")
@@ -124,7 +139,12 @@ def init(config_file: Path) -> None:
 
 
 def _prompt() -> str:
-    pin: str = click.prompt("PIN of the new token", hide_input=True, confirmation_prompt=True, err=True)
+    # Without a terminal the PIN comes through a pipe; that it could be echoed is no news then.
+    warnings.simplefilter("ignore", GetPassWarning)
+    try:
+        pin: str = click.prompt("PIN of the new token", hide_input=True, confirmation_prompt=True, err=True)
+    except click.Abort:
+        stop(PROGRAM, "no PIN was given and nothing was made; answer the prompt, or set pkcs11.pin_file")
     return pin
 
 
@@ -136,13 +156,7 @@ def _checked(config_file: Path) -> SignerConfig:
     require_pin_file(reading)
     draft = reading.draft
     problems = [str(problem) for problem in reading.problems]
-    problems += tls_problems(
-        {
-            "server.tls_cert_file": draft.server.tls_cert_file,
-            "server.tls_key_file": draft.server.tls_key_file,
-            "server.client_ca_file": draft.server.client_ca_file,
-        }
-    )
+    problems += tls_problems(_tls_files(draft))
     if reading.sound("storage.backend", "storage.db_url"):
         problems += database_problems(draft.storage, draft.base_dir, "signer", config_file)
     if problems:
@@ -150,7 +164,24 @@ def _checked(config_file: Path) -> SignerConfig:
     return reading.accepted()
 
 
-def _start(config: SignerConfig, logf: LogFormat, debug: bool) -> None:
+def _pin_warnings(config: SignerConfig) -> list[str]:
+    from .token.pin import exposure  # noqa: PLC0415
+
+    path = config.pkcs11.pin_file
+    problem = None if path is None else exposure(path)
+    return [] if problem is None else [f"pkcs11.pin_file: {problem}"]
+
+
+def _tls_files(config: SignerConfig) -> dict[str, Path | None]:
+    server = config.server
+    return {
+        "server.tls_cert_file": server.tls_cert_file,
+        "server.tls_key_file": server.tls_key_file,
+        "server.client_ca_file": server.client_ca_file,
+    }
+
+
+def _start(config: SignerConfig, logf: LogFormat, debug: bool, alerts: list[str]) -> None:
     import uvloop  # noqa: PLC0415
 
     from notary_common import log  # noqa: PLC0415
@@ -161,6 +192,8 @@ def _start(config: SignerConfig, logf: LogFormat, debug: bool) -> None:
     log.configure(config.logging.level, logf)
     log.install_level_signals()
     logger = log.get_logger("notary_signer")
+    for alert in alerts:
+        logger.error(alert)
     if debug:
         logger.warning(
             "-debug has no effect: there is no profiling port; set logging.level to debug for more lines"

@@ -72,7 +72,7 @@ class Pkcs11(Section):
     )
     pin_file: PinFile | None = Field(
         default=None,
-        description="File with the user PIN, closed to other users. Required, except for `token init`.",
+        description="File with the user PIN, not writable by other users; readable by them only with a warning. Required, except for `token init`.",
     )
 
 

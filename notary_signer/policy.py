@@ -47,8 +47,8 @@ def gun_problem(gun: str) -> str | None:
     """Why no key can be made for `gun`, or None if one can. The trust server is stricter."""
     if not gun or len(gun) > MAX_GUN_LENGTH:
         return f"the repository name must have 1 to {MAX_GUN_LENGTH} characters"
-    if any(ord(c) < 0x20 or ord(c) == 0x7F or 0xD800 <= ord(c) <= 0xDFFF for c in gun):
-        return "the repository name holds a control character or is not UTF-8"
+    if any(c == "\0" or 0xD800 <= ord(c) <= 0xDFFF for c in gun):
+        return "the repository name holds a NUL or is not UTF-8"
     return None
 
 

@@ -75,7 +75,9 @@ async def _answer(route: Route, call: Call, request_id: str) -> Answer:
         return await route.answer(call)
     except NotaryError as error:
         if error.status >= 500:
-            _log.error("request failed", code=error.code, reason=error.message, gun=call.gun)
+            # The cause is for operators alone: clients get `message`.
+            cause = "" if error.__cause__ is None else str(error.__cause__)
+            _log.error("request failed", code=error.code, reason=error.message, cause=cause, gun=call.gun)
         return render(error) if error.code != "UNKNOWN" else render_unknown(request_id)
     except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer and the log gets the rest
         _log.exception("request failed: a defect of this server", gun=call.gun)

@@ -78,7 +78,7 @@ class Transport:
         except TimeoutError:
             raise SignerUnavailable("the signer did not answer in time") from None
         except (aiohttp.ClientError, OSError, ssl.SSLError) as error:
-            raise SignerUnavailable(f"the signer cannot be reached ({type(error).__name__})") from error
+            raise SignerUnavailable(f"the signer cannot be reached: {_reason(error)}") from error
         if status != HTTPStatus.OK:
             raise _failure(status, data)
         try:
@@ -128,6 +128,21 @@ class Transport:
                 auto_decompress=False,
             )
         return self._session
+
+
+def _reason(error: Exception) -> str:
+    """What keeps us from the signer, for the log and for health."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            inner = error.certificate_error
+            text = inner.verify_message if isinstance(inner, ssl.SSLCertVerificationError) else str(inner)
+            return f"its certificate is refused ({text}); check trust_service.tls_ca_file and hostname"
+        case aiohttp.ServerDisconnectedError():
+            return "it closed the connection; perhaps it refuses trust_service.tls_client_cert"
+        case aiohttp.ClientConnectorError():
+            return error.os_error.strerror or type(error).__name__
+        case _:
+            return type(error).__name__
 
 
 def _request_id() -> str:

@@ -139,7 +139,10 @@ class Connection:
             found = objects.find_keks(self._session, label)
             if len(found) != 1:
                 number = "no" if not found else "more than one"
-                raise TokenFault(f"the token holds {number} key-encryption key labelled {label!r}")
+                raise TokenFault(
+                    f"the token holds {number} key-encryption key labelled {label!r}: is pkcs11.token_label "
+                    "the token that notary-signer token init made?"
+                )
             kek = found[0]
             problem = objects.kek_problem(kek)
             if problem is not None:

@@ -24,20 +24,31 @@ def pin_problem(pin: str) -> str | None:
     return None
 
 
+def exposure(path: Path) -> str | None:
+    """What to tell the operator of a PIN file that every user of this machine may read; None if they may not.
+
+    No reason not to start: Kubernetes mounts secrets like that unless told otherwise, inside a container where
+    there is nobody else.
+    """
+    if not path.stat().st_mode & stat.S_IROTH:
+        return None
+    return f"every user of this machine may read {path}; run: chmod 600 {path}"
+
+
 def read_pin(path: Path) -> str:
-    """The PIN in the first and only line of a file that nobody but its owner may read.
+    """The PIN in the first and only line of a file that nobody but its owner may change.
 
     Raises:
-        TokenProblem: the file is missing, unreadable, open to others, or holds no PIN.
+        TokenProblem: the file is missing, unreadable, writable by others, or holds no PIN.
     """
     try:
         with path.open("rb") as file:
             info = os.fstat(file.fileno())
             if not stat.S_ISREG(info.st_mode):
                 raise TokenProblem(f"pkcs11.pin_file: {path} is not a regular file")
-            if info.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            if info.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                 raise TokenProblem(
-                    f"pkcs11.pin_file: {path} may be read or changed by others than its owner: chmod 600 {path}"
+                    f"pkcs11.pin_file: {path} may be changed by others than its owner: chmod 600 {path}"
                 )
             content = file.read(MAX_PIN_BYTES + 3)
     except OSError as error:

@@ -397,7 +397,7 @@ async def test_a_pin_file_that_is_opened_to_others_later_is_not_read(
     key = await token.generate("ecdsa", "label")
     connection = token._connection
     assert connection is not None
-    hsm.pin_file.chmod(0o644)
+    hsm.pin_file.chmod(0o622)
     await token._worker.submit(connection._session.close, 5)
     with pytest.raises(TokenUnavailable, match="chmod 600"):
         await signs(token, key)

@@ -92,9 +92,9 @@ def test_tcp_without_mutual_tls_is_refused(folder: Path, key: str) -> None:
     assert _keys(folder, document) == [f"server.{key}"]
 
 
-@pytest.mark.parametrize("mode", [0o604, 0o640, 0o666])
-def test_a_pin_file_open_to_others_is_refused(folder: Path, mode: int) -> None:
-    """The PIN is for the signer's user alone."""
+@pytest.mark.parametrize("mode", [0o602, 0o620, 0o666])
+def test_a_pin_file_that_others_may_change_is_refused(folder: Path, mode: int) -> None:
+    """Who can write the PIN can lock the token."""
     (folder / "pin").chmod(mode)
     assert _keys(folder, TCP) == ["pkcs11.pin_file"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,14 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from notary_common.tls import TlsError, authority_problem, client_context, pair_problem, server_context
+from notary_common.tls import (
+    TlsError,
+    authority_problem,
+    client_context,
+    date_problem,
+    pair_problem,
+    server_context,
+)
 from tests.support.pki import local_pki
 
 
@@ -199,6 +207,35 @@ def test_good_files_have_no_problem(pki: Certificates) -> None:
     """What loads is not complained about."""
     assert pair_problem(pki.server, pki.server_key) is None
     assert authority_problem(pki.ca) is None
+
+
+def test_whatever_the_ca_file_holds_is_believed(pki: Certificates, stranger: Certificates) -> None:
+    """As with Notary's Go programs, a file may name the one certificate to believe instead of its CA."""
+    server = server_context(pki.server, pki.server_key, pki.client)
+    _shake(server, client_context(pki.server, pki.client, pki.client_key))
+    with pytest.raises(ssl.SSLError):
+        _shake(server, client_context(stranger.server, pki.client, pki.client_key))
+    with pytest.raises(ssl.SSLError):
+        _shake(server, client_context(pki.server, pki.server, pki.server_key))
+
+
+def test_certificates_out_of_date_are_told_apart(
+    pki: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first of a chain counts, and of CAs any; what is good today has no problem."""
+    assert date_problem(pki.server) is None
+    monkeypatch.setattr("deploy.local.pki.LIFETIME", timedelta(minutes=-1))
+    old = Certificates(tmp_path)
+    problem = date_problem(old.server)
+    assert problem is not None
+    assert problem.startswith(f"{old.server}: the certificate expired on ")
+    chain = tmp_path / "chain.pem"
+    chain.write_bytes(pki.server.read_bytes() + old.ca.read_bytes())
+    assert date_problem(chain) is None
+    chain.write_bytes(old.ca.read_bytes() + pki.ca.read_bytes())
+    assert date_problem(chain) is not None
+    assert date_problem(chain, authorities=True) is None
+    assert date_problem(old.ca, authorities=True) is not None
 
 
 def test_openssls_old_key_files_are_taken(pki: Certificates, tmp_path: Path) -> None:
