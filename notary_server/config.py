@@ -157,7 +157,7 @@ class Limits(Section):
         default=256, description="Nested values in one metadata file, 16 to 256."
     )
     max_changefeed_records: Annotated[int, BeforeValidator(between(1, 100000))] = Field(
-        default=1000, description="Changefeed records in one answer, 1 to 100000."
+        default=10_000, description="Changefeed records in one answer, 1 to 100000."
     )
     max_concurrent_publishes: Annotated[int, BeforeValidator(between(1, 1000))] = Field(
         default=8, description="Publishes worked on at the same time, 1 to 1000; more wait their turn."

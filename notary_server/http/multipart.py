@@ -114,7 +114,11 @@ class _Form:
         return found
 
     def content(self) -> bytes:
-        """The bytes up to the next delimiter, without the line end before it."""
+        """The bytes up to the next delimiter, without the line end before it.
+
+        If there is none, all that is left: it is read as far as it goes, and the search for the next part then
+        finds that the body ends early.
+        """
         start = self._place
         if self._body.startswith(self._delimiter, start) and self._ends_at(start + len(self._delimiter)):
             return b""
@@ -123,7 +127,8 @@ class _Form:
         while True:
             end = self._body.find(mark, end)
             if end < 0:
-                raise _malformed()
+                self._place = len(self._body)
+                return self._body[start:]
             if self._ends_at(end + len(mark)):
                 self._place = end
                 return self._body[start:end]

@@ -6,6 +6,7 @@ import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
+from weakref import WeakValueDictionary
 
 from notary_server.ports import Clock, MetadataStore, RemoteSigner
 from notary_server.tuf.names import Gun, Sha256Hex
@@ -46,6 +47,7 @@ class Context:
         limits: bounds on uploaded metadata.
         max_changes: changefeed records in one answer.
         publishing: how many publishes are worked on at the same time; others wait their turn.
+        turns: the lock of each repository that is being published to, by this process.
         expiries: what is known of stored timestamps.
         renewing: the renewals under way in this process, so that a crowd of readers asks for one.
     """
@@ -56,7 +58,15 @@ class Context:
     algorithm: str = "ecdsa"
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
     limits: Limits = DEFAULT_LIMITS
-    max_changes: int = 1000
+    max_changes: int = 10_000
     publishing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(8))
+    turns: WeakValueDictionary[Gun, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     expiries: Expiries = field(default_factory=Expiries)
     renewing: dict[Gun, asyncio.Task[None]] = field(default_factory=dict)
+
+    def turn(self, gun: Gun) -> asyncio.Lock:
+        """The lock with which publishes to `gun` take turns here; it lives as long as somebody holds or awaits it.
+
+        Publishes of one process would only outrun each other; those of other processes are found by the store.
+        """
+        return self.turns.setdefault(gun, asyncio.Lock())

@@ -17,9 +17,9 @@ from .context import Context
 from .off_loop import off_loop
 from .signing import sign_plan
 
-ATTEMPTS: Final = 5
-"""How often a publish is planned again because another writer committed first. A client whose own version is
-stale learns so from the second plan; only an unrelated renewal can make a third one necessary."""
+ATTEMPTS: Final = 8
+"""How often a publish is planned because another process committed first. A client whose own version is stale
+learns so from the second plan; only publishes of other roles and renewals can make a third one necessary."""
 BACKOFF: Final = 0.02
 """Seconds: the longest pause before the second attempt; each further one doubles it."""
 
@@ -56,7 +56,7 @@ async def publish(context: Context, gun: Gun, uploads: Sequence[Upload]) -> None
         StoreUnavailable, SignerUnavailable: one of the two cannot be asked; nothing is stored.
         SignerRefused: the signer said no, or its signature does not verify; nothing is stored.
     """
-    async with context.publishing:
+    async with context.turn(gun), context.publishing:
         for attempt in range(ATTEMPTS):
             if attempt:
                 await asyncio.sleep(random.uniform(0, BACKOFF * 2**attempt))  # noqa: S311 - spreads load, no secret

@@ -63,10 +63,10 @@ def gun_problem(gun: str) -> str | None:
         return "the repository name is empty"
     if len(gun) > MAX_GUN_LENGTH:
         return f"the repository name is longer than {MAX_GUN_LENGTH} characters"
-    if any(ord(c) < 0x20 or ord(c) == 0x7F or 0xD800 <= ord(c) <= 0xDFFF for c in gun):
-        return "the repository name holds a control character or is not UTF-8"
-    if "*" in gun or "\\" in gun:
-        return "the repository name holds a star or a backslash"
+    if any(c == "\0" or 0xD800 <= ord(c) <= 0xDFFF for c in gun):
+        return "the repository name holds a NUL or is not UTF-8"
+    if "*" in gun:
+        return "the repository name holds a star"
     if any(segment in {"", ".", ".."} for segment in gun.split("/")):
         return "the repository name holds an empty, '.' or '..' segment"
     return None

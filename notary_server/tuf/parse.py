@@ -67,6 +67,10 @@ class ParseError(Exception):
     """The file is not well-formed metadata of its role; the text says where and why, for people."""
 
 
+class AmbiguousError(ParseError):
+    """Readers disagree about what the file says: members twice or in another case, or text that is not UTF-8."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Envelope:
     """A part whose common members have the right types.
@@ -84,14 +88,16 @@ class _Envelope:
 def check_part(role: RoleName, data: bytes, limits: Limits = DEFAULT_LIMITS) -> None:
     """Accept or refuse the common members of a part: its first JSON value, whatever follows.
 
-    Members that are missing or null pass here, and fail in `parse_*`.
+    Members that are missing or null pass here, and fail in `parse_*`. So does what readers disagree about, as
+    Notary's server can read it; whoever uploads it learns what is wrong in the error of the file's role.
 
     Raises:
-        MalformedJson: it is not JSON, or readers disagree about it (members twice or in another case, invalid
-            UTF-8, too deep), or a common member has a wrong type.
+        MalformedJson: it is not JSON, or too deep, or a common member has a wrong type.
     """
     try:
         _open(role, data, limits)
+    except AmbiguousError:
+        return
     except ParseError as error:
         raise MalformedJson(f"The {role} file cannot be read: {error}.") from None
 
@@ -150,6 +156,8 @@ def parse_timestamp(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Parsed[Time
 def _open(role: RoleName, data: bytes, limits: Limits) -> _Envelope:
     try:
         read = tree.load(data, limits.max_depth)
+    except tree.AmbiguousError as error:
+        raise AmbiguousError(str(error)) from None
     except tree.TreeError as error:
         raise ParseError(str(error)) from None
     document = {} if read.value is None else read.value
@@ -158,9 +166,6 @@ def _open(role: RoleName, data: bytes, limits: Limits) -> _Envelope:
     signed = document.get("signed")
     if signed is not None and type(signed) is not dict:
         raise ParseError("its member signed is not an object")
-    _check_spelling(document, shape.ENVELOPE_SHAPE)
-    _check_spelling(signed, shape.of_role(role))
-    _check_spelling(document.get("signatures"), shape.SIGNATURES_SHAPE)
     signatures = _convert(
         document.get("signatures", []), tuple[Signature, ...], shape.SIGNATURES_SHAPE, "signatures"
     )
@@ -169,7 +174,11 @@ def _open(role: RoleName, data: bytes, limits: Limits) -> _Envelope:
     common = _convert(signed or {}, Common, shape.of_role(role), "signed")
     if not -(2**63) <= common.version < 2**63:
         raise ParseError("its version is out of range")
-    return _Envelope(signed, signatures, _expires(common, data), read.plain, read.complete)
+    expires = _expires(common, data)
+    _check_spelling(document, shape.ENVELOPE_SHAPE)
+    _check_spelling(signed, shape.of_role(role))
+    _check_spelling(document.get("signatures"), shape.SIGNATURES_SHAPE)
+    return _Envelope(signed, signatures, expires, read.plain, read.complete)
 
 
 def _expires(common: Common, data: bytes) -> int:
@@ -187,7 +196,7 @@ def _expires(common: Common, data: bytes) -> int:
 def _check_spelling(value: object, place: Shape) -> None:
     name = shape.misspelled(value, place)
     if name is not None:
-        raise ParseError(f"its member {name} is spelled in another case")
+        raise AmbiguousError(f"its member {name} is spelled in another case")
 
 
 def _convert(value: object, kind: type[_T], place: Shape, name: str) -> _T:

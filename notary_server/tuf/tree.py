@@ -28,6 +28,10 @@ class TreeError(Exception):
     """The bytes do not begin with a JSON value that all readers agree about; the text is for people."""
 
 
+class AmbiguousError(TreeError):
+    """They begin with a JSON value, but readers disagree about what it says."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tree:
     """The first JSON value of some bytes.
@@ -47,7 +51,8 @@ def load(data: bytes, max_depth: int) -> Tree:
     """Read the first JSON value of `data`.
 
     Raises:
-        TreeError: no JSON value, one that readers disagree about, or one nested deeper than `max_depth`.
+        TreeError: no JSON value, or one nested deeper than `max_depth`.
+        AmbiguousError: one that readers disagree about.
     """
     try:
         value, complete = _fast(data)
@@ -76,10 +81,20 @@ def _exact(data: bytes) -> tuple[object, bool]:
     try:
         value, end = _JSON.raw_decode(text, start)
     except ValueError as error:
+        if not whole and _begins_with_json(data.decode(errors="replace")):
+            raise AmbiguousError("it is not UTF-8") from None
         raise TreeError("it is not JSON" if isinstance(error, json.JSONDecodeError) else str(error)) from None
     if "\\u" in text:
         _refuse_surrogates(value)
     return value, whole and not text[end:].strip(_WHITESPACE)
+
+
+def _begins_with_json(text: str) -> bool:
+    try:
+        _JSON.raw_decode(text, len(text) - len(text.lstrip(_WHITESPACE)))
+    except ValueError:
+        return False
+    return True
 
 
 def _text(data: bytes) -> tuple[str, bool]:
@@ -93,7 +108,7 @@ def _text(data: bytes) -> tuple[str, bool]:
 def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("an object has two members of one name")
+        raise AmbiguousError("an object has two members of one name")
     return members
 
 
@@ -112,7 +127,7 @@ def _refuse_surrogates(value: object) -> None:
     try:
         _ENCODER.encode(value)
     except UnicodeError:
-        raise TreeError("a string holds half a surrogate pair") from None
+        raise AmbiguousError("a string holds half a surrogate pair") from None
 
 
 def _survey(value: object, max_depth: int) -> bool:

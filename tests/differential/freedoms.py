@@ -65,7 +65,7 @@ FREEDOMS: dict[str, Callable[[Reply], bool]] = {
     "empty upload": lambda reply: reply.status in {200, 400},
     # Text that strict clients read differently or not at all may be refused: half a surrogate pair, invalid
     # UTF-8, two members of one name. The old server replaces the first two and takes the last member.
-    "ambiguous text": lambda reply: reply.status == 200 or reply.code == "MALFORMED_JSON",
+    "ambiguous text": lambda reply: reply.status == 200 or reply.code == "INVALID_UPDATE",
     # Nesting is bounded more tightly: no metadata needs more than a few dozen levels.
     "deep nesting": lambda reply: reply.status == 200 or reply.code == "MALFORMED_JSON",
     # A delegation that its parent no longer names may leave the snapshot.

@@ -121,7 +121,7 @@ def test_the_last_trust_of_a_path_counts(path: str, gun: str, role: str) -> None
 
 def test_impossible_repositories_cannot_be_published(server: Running) -> None:
     """A publish to a name that no repository can have is INVALID_GUN in the shape that clients show."""
-    for gun in ("a%00", "a%ff", "a" * 256, "a%5Cb"):
+    for gun in ("a%00", "a%ff", "a" * 256):
         reply = server.ask("POST", f"/v2/{gun}/_trust/tuf/", "Content-Length: 0")
         error = json.loads(reply.body)["errors"][0]
         assert (reply.status, error["code"], error["detail"]["Name"]) == (400, "INVALID_GUN", "ErrValidation")

@@ -141,6 +141,26 @@ def test_readers_of_an_ended_client_snapshot_do_not_wait_for_the_signer(faults: 
     assert faults.signer.calls == []
 
 
+def test_publishes_to_one_repository_take_turns(faults: Any) -> None:
+    """People who publish different delegations at once do not outrun each other: each is planned and signed once."""
+    client, owner = faults.server.client, faults.owner
+    roles = [f"targets/person{number}" for number in range(12)]
+    assert client.publish("g", {"targets": owner.targets(2, delegates=roles)}).status == 200
+    faults.store.calls.clear()
+    statuses: list[int] = []
+
+    def publish(role: str) -> None:
+        statuses.append(client.publish("g", {role: owner.delegation(role)}).status)
+
+    threads = [threading.Thread(target=publish, args=(role,)) for role in roles]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [200] * len(roles)
+    assert faults.store.calls.count("commit") == len(roles)
+
+
 def test_a_defect_is_500_with_the_request_id_and_nothing_else(faults: Any) -> None:
     """An exception nobody expected tells the client only where to look in the log."""
     faults.store.faults = {"current": ZeroDivisionError("secret detail")}

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from notary_server.errors import InvalidParameters, InvalidRole, MalformedJson, SignerRefused
+from notary_server.errors import InvalidParameters, InvalidRole, MalformedJson, NoFilename, SignerRefused
 from notary_server.operations import changefeed
 from notary_server.operations.context import Context, Expiries
 from notary_server.operations.publish import collect
@@ -78,8 +78,15 @@ def test_parts_become_uploads() -> None:
         collect([("targets", lambda: b"nope"), ("targets", lambda: FILE)], DEFAULT_LIMITS)
 
 
+@pytest.mark.parametrize("name", ["", ".json"])
+def test_a_name_that_is_only_an_ending_is_none(name: str) -> None:
+    """What is left without `.json` must name something."""
+    with pytest.raises(NoFilename):
+        collect([(name, lambda: FILE)], DEFAULT_LIMITS)
+
+
 @pytest.mark.parametrize(
-    "name", ["", "Targets", "root.json.json", "/targets", "./targets", "targets/", "targets/A", "x"]
+    "name", ["Targets", "root.json.json", "/targets", "./targets", "targets/", "targets/A", "x"]
 )
 def test_names_that_are_no_roles(name: str) -> None:
     """The name is refused before the content is even asked for."""
