@@ -11,7 +11,7 @@ import pytest
 from notary_signer.errors import StartRefused
 from notary_signer.listen import unix_socket
 from notary_signer.token.module import find_module
-from notary_signer.token.pin import read_pin
+from notary_signer.token.pin import exposure, read_pin
 from notary_signer.token.problems import TokenProblem
 
 
@@ -27,11 +27,19 @@ def test_a_pin_ends_with_its_line(tmp_path: Path, content: bytes) -> None:
     assert read_pin(write(tmp_path / "pin", content)) == "12 34"
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644, 0o601])
-def test_a_pin_file_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
-    """Only the owner may have anything to do with the file; the text says how to repair it."""
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o660, 0o646])
+def test_a_pin_file_that_others_may_change_is_refused(tmp_path: Path, mode: int) -> None:
+    """Who can write the PIN can lock the token; the text says how to repair it."""
     with pytest.raises(TokenProblem, match="chmod 600"):
         read_pin(write(tmp_path / "pin", b"1234", mode))
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o440, False), (0o644, True), (0o604, True)])
+def test_a_pin_file_that_everybody_may_read_is_warned_of(tmp_path: Path, mode: int, warned: bool) -> None:
+    """It is taken, and the operator is told."""
+    path = write(tmp_path / "pin", b"1234", mode)
+    assert read_pin(path) == "1234"
+    assert ("chmod 600" in (exposure(path) or "")) is warned
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"x" * 256, b"12\n34", b"\xff\xfe", b"12\0"])
