@@ -50,6 +50,14 @@ class ReferenceStackError(Exception):
     """The reference could not be started; the text says why."""
 
 
+def _debian(program: str) -> str:
+    """The old daemon's path, though ours of the same name may come first in PATH."""
+    path = f"/usr/bin/{program}"
+    if not os.access(path, os.X_OK):
+        raise ReferenceStackError(f"{path} is missing: apt-get install notary")
+    return path
+
+
 class ReferenceServer:
     """One notary-server process."""
 
@@ -72,7 +80,7 @@ class ReferenceServer:
         log = self.folder / f"{self.name}.log"
         with log.open("ab") as out:
             self._process = subprocess.Popen(
-                ["notary-server", "-config", str(self._config)],
+                [_debian("notary-server"), "-config", str(self._config)],
                 stdout=out,
                 stderr=out,
                 start_new_session=True,
@@ -150,7 +158,7 @@ class Reference:
         environment = os.environ | {"NOTARY_SIGNER_ALIAS1": "a pass phrase for tests"}
         with (self.folder / "signer.log").open("ab") as out:
             self._signer = subprocess.Popen(
-                ["notary-signer", "-config", str(path)],
+                [_debian("notary-signer"), "-config", str(path)],
                 stdout=out,
                 stderr=out,
                 env=environment,
