@@ -19,7 +19,8 @@ demo: ## Publish, list and verify with the real notary client, while `make run` 
 test: ## Everything: installs what it needs, then lint, types, all tests
 	@deploy/local/bootstrap test
 	@$(MAKE) --no-print-directory lint types
-	$(python) -m pytest -n 2 --dist loadfile --cov notary_server.tuf --cov-branch --cov-report term-missing:skip-covered --cov-fail-under 100
+	$(python) -m pytest -n 2 tests/unit --cov notary_server.tuf --cov-branch --cov-report term-missing:skip-covered --cov-fail-under 100
+	$(python) -m pytest -n 2 --dist loadfile --ignore tests/unit
 
 lint: ## Style and formatting
 	$(python) -m ruff check .
