@@ -200,7 +200,7 @@ def _start(config: ServerConfig, logf: LogFormat, debug: bool, alerts: list[str]
     if config.server.tls_cert_file is None:
         logger.warning("server.tls_cert_file is not set: serving plain HTTP")
     if config.trust_service.type == "local":
-        logger.warning("trust_service.type is local: the signing keys are lost when this process ends")
+        logger.error("trust_service.type is local: the signing keys are lost when this process ends")
     failure = ""
     try:
         uvloop.run(run(config, lambda address: logger.info("serving", address=address)))
