@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from typing import Final
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import mysql
 
 from notary_common.migrate import SchemaError
+
+TABLE_OPTIONS: Final[Mapping[str, str]] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8"}
+"""For every table that is created, as Notary's own migrations on MySQL."""
+NAME: Final = sa.String(255).with_variant(
+    mysql.VARCHAR(255, charset="utf8", collation="utf8_bin"), "mysql", "mariadb"
+)
+"""Of a repository. MySQL's default takes `App` and `app` for the same."""
+TIME: Final = sa.DateTime().with_variant(mysql.TIMESTAMP(), "mysql", "mariadb")
+FILE: Final = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
+"""Up to 4 GiB; MySQL's plain BLOB ends at 64 KiB."""
 
 
 def tell(line: str) -> None:
@@ -37,6 +49,28 @@ def exists(table: str, columns: Collection[str]) -> bool:
     rows = op.get_bind().scalar(sa.select(sa.func.count()).select_from(sa.table(table)))
     tell(f"adopted the table {table} with {rows} rows")
     return True
+
+
+def ensure_exact(table: str, column: str) -> None:
+    """On MySQL, make an adopted column of names tell `App` from `app`, as the other databases do, and its indexes, too.
+
+    Notary's tables there compare without regard to case and accents: two repositories would share their versions.
+    """
+    bind = op.get_bind()
+    if bind.dialect.name not in {"mysql", "mariadb"}:
+        return
+    charset, collation = bind.execute(
+        sa.text(
+            "SELECT character_set_name, collation_name FROM information_schema.columns "
+            "WHERE table_schema = DATABASE() AND table_name = :table AND column_name = :column"
+        ),
+        {"table": table, "column": column},
+    ).one()
+    if collation.endswith("_bin"):
+        return
+    exact = mysql.VARCHAR(255, charset=charset, collation=f"{charset}_bin")
+    op.alter_column(table, column, type_=exact, existing_nullable=False)
+    tell(f"made {column} of {table} compare exactly")
 
 
 def ensure_index(name: str, table: str, columns: list[str]) -> None:

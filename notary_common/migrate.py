@@ -1,35 +1,27 @@
-"""Creating, adopting and checking the tables of one daemon, with the alembic trees that the package carries."""
+"""Creating and adopting the tables of one daemon, with the alembic trees that the package carries."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from importlib.resources import files
-from typing import Final, Literal
+from typing import Final
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from .database import (
-    DatabaseError,
-    DatabaseTarget,
-    SqliteTarget,
-    create_engine,
-    is_postgres,
-    statement,
-    transaction,
-)
-
-Tree = Literal["server", "signer"]
+from .database import DatabaseError, DatabaseTarget, create_engine, transaction
+from .database.engine import dialect_of
+from .database.mysql import take_turn
+from .schema import Tree, version_table
 
 _LOCK: Final = 0x6E6F74617279
-"""Advisory lock of PostgreSQL that two upgrades of one database at once take turns with."""
+"""Advisory lock of PostgreSQL by which two upgrades of one database at once take turns."""
 
 _STATEMENT_TIMEOUT: Final = 3600.0
 """Seconds: an index over millions of adopted rows takes its time."""
@@ -40,7 +32,10 @@ class SchemaError(DatabaseError):
 
 
 def upgrade(target: DatabaseTarget, tree: Tree, progress: Callable[[str], None]) -> None:
-    """Bring the tables of `tree` to this version, in one transaction; nothing happens if they are there.
+    """Bring the tables of `tree` to this version; nothing happens if they are there.
+
+    All in one transaction, but on MySQL, which commits each change of a table by itself: there, an upgrade that was
+    interrupted goes on where it was when it is run again.
 
     For a database in memory use `upgrade_engine`: it would be gone when this returns.
 
@@ -65,58 +60,11 @@ def upgrade(target: DatabaseTarget, tree: Tree, progress: Callable[[str], None])
 async def upgrade_engine(engine: AsyncEngine, tree: Tree, progress: Callable[[str], None]) -> None:
     """`upgrade` for an engine that is open already. Raises the same."""
     async with transaction(engine) as connection:
-        if is_postgres(connection):
+        if dialect_of(connection) == "postgresql":
             await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        elif dialect_of(connection) == "mysql":
+            await take_turn(connection, "upgrade")
         await connection.run_sync(_upgrade, tree, progress)
-
-
-def schema_problem(target: DatabaseTarget, tree: Tree) -> str | None:
-    """Why the tables of `tree` do not fit this version, with the remedy; None if they do.
-
-    A database in memory has no problem: it gets its tables at start. Not for use inside a running event
-    loop: there, `engine_problem`.
-
-    Raises:
-        DatabaseUnavailable: the database cannot be reached.
-    """
-    if target.in_memory:
-        return None
-    if isinstance(target, SqliteTarget) and target.path is not None and not target.path.exists():
-        return f"there is no {target} yet; {_remedy(tree)}"
-
-    async def run() -> str | None:
-        engine = create_engine(target, pool_size=1)
-        try:
-            return await engine_problem(engine, tree)
-        finally:
-            await engine.dispose()
-
-    return asyncio.run(run())
-
-
-async def engine_problem(engine: AsyncEngine, tree: Tree) -> str | None:
-    """`schema_problem` for an engine that is open already. Raises the same."""
-    async with statement(engine) as connection:
-        current = await connection.run_sync(lambda sync: _context(sync, tree).get_current_heads())
-    script = ScriptDirectory.from_config(_config(tree))
-    wanted = set(script.get_heads())
-    if set(current) == wanted:
-        return None
-    if not current:
-        return f"the database has no tables of this version yet; {_remedy(tree)}"
-    known = {revision.revision for revision in script.walk_revisions()}
-    if set(current) <= known:
-        return f"the database's tables are behind this version; {_remedy(tree)}"
-    return f"the database was upgraded by a newer notary-{tree}; run that version, or restore a backup"
-
-
-def _remedy(tree: Tree) -> str:
-    return f"run: notary-{tree} db upgrade --config FILE"
-
-
-def version_table(tree: Tree) -> str:
-    """Where alembic notes what was done; one per tree, so that both may share a database."""
-    return f"notary_{tree}_schema"
 
 
 def _upgrade(connection: Connection, tree: Tree, progress: Callable[[str], None]) -> None:

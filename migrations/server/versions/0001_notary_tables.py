@@ -26,13 +26,15 @@ def upgrade() -> None:
     had_files = adopt.exists("tuf_files", _FILE_COLUMNS)
     if not had_files:
         _create_files()
+    adopt.ensure_exact("tuf_files", "gun")
     adopt.ensure_unique("tuf_files_gun_role_version_key", "tuf_files", ["gun", "role", "version"])
     adopt.ensure_index("tuf_files_sha256_idx", "tuf_files", ["sha256"])
     _ensure_categories()
     if not adopt.exists("changefeed", _CHANGE_COLUMNS):
         _create_changefeed()
-        if had_files:
-            _fill_changefeed()
+    if had_files and _no_changes():
+        _fill_changefeed()
+    adopt.ensure_exact("changefeed", "gun")
     adopt.ensure_index("idx_changefeed_gun", "changefeed", ["gun"])
 
 
@@ -40,22 +42,25 @@ def _create_files() -> None:
     op.create_table(
         "tuf_files",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
-        sa.Column("created_at", sa.DateTime),
-        sa.Column("updated_at", sa.DateTime),
-        sa.Column("deleted_at", sa.DateTime),
-        sa.Column("gun", sa.String(255), nullable=False),
+        sa.Column("created_at", adopt.TIME),
+        sa.Column("updated_at", adopt.TIME),
+        sa.Column("deleted_at", adopt.TIME),
+        sa.Column("gun", adopt.NAME, nullable=False),
         sa.Column("role", sa.String(255), nullable=False),
         sa.Column("version", sa.Integer, nullable=False),
-        sa.Column("data", sa.LargeBinary, nullable=False),
+        sa.Column("data", adopt.FILE, nullable=False),
         sa.Column("sha256", sa.CHAR(64)),
         sa.UniqueConstraint("gun", "role", "version", name="tuf_files_gun_role_version_key"),
+        **adopt.TABLE_OPTIONS,
     )
     adopt.tell("created the table tuf_files")
 
 
 def _ensure_categories() -> None:
     if not adopt.exists("change_category", ("category",)):
-        op.create_table("change_category", sa.Column("category", sa.String(20), primary_key=True))
+        op.create_table(
+            "change_category", sa.Column("category", sa.String(20), primary_key=True), **adopt.TABLE_OPTIONS
+        )
         adopt.tell("created the table change_category")
     table = sa.table("change_category", sa.column("category", sa.String))
     present = set(op.get_bind().scalars(sa.select(table.c.category)))
@@ -68,8 +73,8 @@ def _create_changefeed() -> None:
     op.create_table(
         "changefeed",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
-        sa.Column("created_at", sa.DateTime, server_default=sa.func.current_timestamp()),
-        sa.Column("gun", sa.String(255), nullable=False),
+        sa.Column("created_at", adopt.TIME, server_default=sa.func.current_timestamp()),
+        sa.Column("gun", adopt.NAME, nullable=False),
         sa.Column("version", sa.Integer, nullable=False),
         sa.Column("sha256", sa.CHAR(64)),
         sa.Column(
@@ -79,8 +84,14 @@ def _create_changefeed() -> None:
             nullable=False,
             server_default="update",
         ),
+        **adopt.TABLE_OPTIONS,
     )
     adopt.tell("created the table changefeed")
+
+
+def _no_changes() -> bool:
+    """True as well where an upgrade was interrupted on MySQL, which keeps the table that it had created."""
+    return op.get_bind().execute(sa.text("SELECT 1 FROM changefeed LIMIT 1")).first() is None
 
 
 def _fill_changefeed() -> None:

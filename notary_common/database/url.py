@@ -6,6 +6,8 @@ certificate not verified unless `sslmode` is `verify-ca` or `verify-full` or `ss
 address leaves out comes from PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE, PGSSLMODE, PGSSLCERT, PGSSLKEY,
 PGSSLROOTCERT, PGCONNECT_TIMEOUT and PGAPPNAME.
 
+MySQL and MariaDB take go-sql-driver's form (`mysql_dsn`).
+
 SQLite takes mattn/go-sqlite3's forms: a plain path, `file:PATH`, both with `?name=value&...`, and `:memory:`.
 
 Relative paths count from the directory of the configuration file. No error text repeats the address: it may
@@ -22,7 +24,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import urlsplit
+
+from .errors import DatabaseUrlError
+from .escapes import decode, parameters
+from .mysql_dsn import MysqlTarget, parse_dsn
 
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
@@ -62,7 +68,6 @@ _RUN_TIME: Final = {
 }
 _OTHER_DATABASE: Final = re.compile(r"^(?!file:)[A-Za-z][A-Za-z0-9+.-]*://|@[a-z0-9]*\(")
 """What PostgreSQL's and MySQL's addresses have and no path does: `postgres://`, `user:password@tcp(host)/name`."""
-_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _SQLITE_ACCEPTED: Final[Mapping[str, frozenset[str] | None]] = {
     # Values that ask for what this program does anyway; None: any value, without effect here.
     "cache": frozenset({"shared", "private"}),
@@ -76,14 +81,6 @@ _SQLITE_ACCEPTED: Final[Mapping[str, frozenset[str] | None]] = {
     "_txlock": frozenset({"immediate", "deferred"}),
     "_loc": None,
 }
-
-
-class DatabaseError(Exception):
-    """Base of what the database rooms of both daemons raise. Texts never hold passwords."""
-
-
-class DatabaseUrlError(DatabaseError):
-    """`storage.backend` or `storage.db_url` cannot be used; the text says what is wrong with which part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +138,7 @@ class SqliteTarget:
         return "SQLite database in memory" if self.path is None else f"SQLite database {str(self.path)!r}"
 
 
-DatabaseTarget = PostgresTarget | SqliteTarget
+DatabaseTarget = PostgresTarget | MysqlTarget | SqliteTarget
 
 
 def parse_url(
@@ -150,7 +147,7 @@ def parse_url(
     """Read Notary's two storage keys.
 
     Args:
-        backend: `storage.backend`: `postgres`, `sqlite3` or `memory`.
+        backend: `storage.backend`: `postgres`, `mysql`, `sqlite3` or `memory`.
         db_url: `storage.db_url`; not looked at for `memory`.
         base_dir: relative paths count from here.
         environ: where PGHOST and the like are looked up; the process's own environment if None.
@@ -161,14 +158,11 @@ def parse_url(
     name = backend.strip().lower()
     if name == "memory":
         return SqliteTarget(path=None)
-    if name in {"mysql", "rethinkdb"}:
+    if name == "rethinkdb":
+        raise DatabaseUrlError("storage.backend 'rethinkdb' is not supported: use 'postgres' or 'mysql'")
+    if name not in {"postgres", "mysql", "sqlite3"}:
         raise DatabaseUrlError(
-            f"storage.backend {name!r} is not supported by this version: "
-            "use 'postgres', or 'sqlite3' for a single server"
-        )
-    if name not in {"postgres", "sqlite3"}:
-        raise DatabaseUrlError(
-            f"storage.backend {backend!r} is unknown: use 'postgres', 'sqlite3' or 'memory'"
+            f"storage.backend {backend!r} is unknown: use 'postgres', 'mysql', 'sqlite3' or 'memory'"
         )
     if not db_url.strip():
         raise DatabaseUrlError(f"storage.db_url is empty; the backend {name!r} needs one")
@@ -176,6 +170,8 @@ def parse_url(
         raise DatabaseUrlError("storage.db_url holds a NUL character")
     if name == "sqlite3":
         return _sqlite(db_url.strip(), base_dir)
+    if name == "mysql":
+        return parse_dsn(db_url.strip(), base_dir)
     values = _from_environment(os.environ if environ is None else environ)
     values.update(_postgres_values(db_url.strip()))
     return _postgres(values, base_dir)
@@ -191,7 +187,7 @@ def _sqlite(db_url: str, base_dir: Path) -> SqliteTarget:
             "correct one of the two"
         )
     busy_timeout, in_memory = DEFAULT_BUSY_TIMEOUT, text in {":memory:", "file::memory:"}
-    for key, value in parse_qsl(query, keep_blank_values=True):
+    for key, value in parameters(query):
         if key in {"_busy_timeout", "_timeout"}:
             if not re.fullmatch(r"[0-9]{1,7}", value):
                 raise DatabaseUrlError(f"storage.db_url: {key} must be a number of milliseconds")
@@ -208,7 +204,7 @@ def _sqlite(db_url: str, base_dir: Path) -> SqliteTarget:
     if in_memory:
         return SqliteTarget(path=None, busy_timeout=busy_timeout)
     if is_uri:
-        text = _decode(text.removeprefix("file:"), "path")
+        text = decode(text.removeprefix("file:"), "path")
         if text.startswith("//"):
             authority, slash, rest = text[2:].partition("/")
             if authority not in {"", "localhost"}:
@@ -237,16 +233,14 @@ def _postgres_values(db_url: str) -> dict[str, str]:
     if "," in parts.netloc.rpartition("@")[2]:
         raise DatabaseUrlError("storage.db_url can name one host only")
     given = {
-        "user": _decode(parts.username or "", "user name"),
-        "password": _decode(parts.password or "", "password"),
-        "host": _decode(_host(parts.netloc), "host"),
+        "user": decode(parts.username or "", "user name"),
+        "password": decode(parts.password or "", "password"),
+        "host": decode(_host(parts.netloc), "host"),
         "port": "" if port is None else str(port),
-        "dbname": _decode(parts.path.removeprefix("/"), "database name"),
+        "dbname": decode(parts.path.removeprefix("/"), "database name"),
     }
     values = {key: value for key, value in given.items() if value}
-    if _BAD_ESCAPE.search(parts.query):
-        raise DatabaseUrlError("storage.db_url: a parameter holds a '%' that begins no escape; write %25")
-    for key, value in parse_qsl(parts.query, keep_blank_values=True):
+    for key, value in parameters(parts.query):
         if key not in values or key in given:
             values[key] = value
     return values
@@ -258,15 +252,6 @@ def _host(netloc: str) -> str:
     if place.startswith("["):
         return place[1:].partition("]")[0]
     return place.partition(":")[0]
-
-
-def _decode(text: str, what: str) -> str:
-    if _BAD_ESCAPE.search(text):
-        raise DatabaseUrlError(f"storage.db_url: the {what} holds a '%' that begins no escape; write %25")
-    try:
-        return unquote(text, errors="strict")
-    except UnicodeDecodeError:
-        raise DatabaseUrlError(f"storage.db_url: the {what} is not UTF-8") from None
 
 
 _KEY_VALUE: Final = re.compile(
