@@ -56,6 +56,9 @@ class MetadataStore(Protocol):
         commit that was acknowledged, by any instance, before the call.
         """
 
+    async def current_pair(self, gun: Gun) -> tuple[StoredFile | None, StoredFile | None]:
+        """The current timestamp and the snapshot it lists, as one look gives them."""
+
     async def by_checksum(self, gun: Gun, role: RoleName, sha256: Sha256Hex) -> StoredFile | None:
         """The file of exactly that GUN, role and digest. MUST NOT serve another GUN's or a deleted file."""
 
@@ -66,7 +69,7 @@ class MetadataStore(Protocol):
         """Root, targets, snapshot, timestamp and `roles` in their latest version, and a summary of all roles."""
 
     async def commit(self, state: TrustState, files: Sequence[NewFile]) -> None:
-        """Store `files` and one changefeed record for the timestamp among them, all or nothing, durably.
+        """Store `files` and one changefeed record for the one timestamp among them, all or nothing, durably.
 
         Happens if and only if the GUN's latest timestamp (version and SHA-256) is still that of `state`
         (or still absent) and no stored version of any file's role is as high as the file's.
@@ -95,6 +98,47 @@ class MetadataStore(Protocol):
         """Return if the table `tuf_files` can be read, else raise `StoreUnavailable`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """When a repository was last signed, as a page of `Renewals` tells.
+
+    Attributes:
+        stored_ns: when its latest timestamp was stored, in nanoseconds since 1970-01-01T00:00:00Z; None if it has
+            none, or the row does not say.
+        holder: who renews it at the moment; empty if it rests; None if neither.
+    """
+
+    gun: Gun
+    stored_ns: int | None
+    holder: str | None
+
+
+class Renewals(Protocol):
+    """Which repositories were signed how long ago, and leases on renewing them. Times are ns since 1970-01-01T00:00:00Z.
+
+    A lease saves work only: what keeps two renewals from being stored is `MetadataStore.commit`. All methods raise
+    `StoreUnavailable` when the database cannot answer.
+    """
+
+    async def page(self, after: str, size: int) -> Sequence[Signed]:
+        """The `size` repositories that follow `after` in the database's own order; fewer at the end.
+
+        Costs the same however many versions are stored, and reads no metadata. The first page follows "".
+        """
+
+    async def take(self, gun: Gun, holder: str, until_ns: int) -> bool:
+        """Whether `holder` now has the lease; False if another has, or the repository rests."""
+
+    async def release(self, gun: Gun, holder: str) -> None:
+        """Give the lease back; nothing if it is not `holder`'s."""
+
+    async def rest(self, gun: Gun, holder: str, until_ns: int) -> None:
+        """Give the lease back, and let nobody take it before `until_ns`."""
+
+    async def sweep_out(self, now_ns: int) -> None:
+        """Remove every lease and rest that has ended, also of those who died."""
+
+
 class RemoteSigner(Protocol):
     """The process that holds the online keys. "Held", "unknown" and "could not ask" are three answers.
 
@@ -113,7 +157,10 @@ class RemoteSigner(Protocol):
         """Those of `key_ids` that the signer holds, whatever GUN they were made for; others are absent."""
 
     async def sign(self, order: SigningOrder) -> tuple[Signature, ...]:
-        """One signature over `order.payload` by each of `order.keys`, in their order."""
+        """One signature over `order.payload` by each of `order.keys`, in their order.
+
+        `KeyGone`, a kind of `SignerRefused`, when one of them is no longer held: `describe_keys` knows it from then on.
+        """
 
     async def ping(self) -> None:
         """Return if the signer is ready to sign."""

@@ -10,7 +10,7 @@ from typing import Any
 from .ports import MetadataStore, Repository
 from .tuf.model import Parsed, PublicKey, Root, Snapshot, Targets, Timestamp
 from .tuf.names import BASE_ROLES, ROOT, SNAPSHOT, TIMESTAMP, Gun, RoleName, depth_order
-from .tuf.parse import ParseError, parse_root, parse_snapshot, parse_targets, parse_timestamp
+from .tuf.parse import ParseError, listed_targets, parse_root, parse_snapshot, parse_targets, parse_timestamp
 
 Report = dict[str, Any]
 
@@ -82,7 +82,7 @@ async def read_repository(store: MetadataStore, gun: str) -> Report | None:
         "keys": _root_keys(root.body) if root is not None else [],
         "delegations": [entry for _, body in targets for entry in _delegations(body)],
         "tags": sorted(
-            (entry for role, body in targets for entry in _tags(role, body)),
+            (entry for role, _ in targets for entry in _tags(role, state.files[role])),
             key=lambda entry: (entry["tag"], depth_order(entry["role"])),
         ),
     }
@@ -153,8 +153,8 @@ def _delegations(body: Targets) -> Iterable[Report]:
         }
 
 
-def _tags(role: RoleName, body: Targets) -> Iterable[Report]:
-    for tag, meta in body.targets.items():
+def _tags(role: RoleName, data: bytes) -> Iterable[Report]:
+    for tag, meta in listed_targets(role, data).items():
         digest = meta.hashes.get("sha256", b"").hex()
         yield {"tag": tag, "role": role, "bytes": meta.length, "sha256": digest}
 

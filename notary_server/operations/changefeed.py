@@ -18,6 +18,7 @@ DEFAULT_RECORDS: Final = 100
 
 _NUMBER: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _INT32: Final = range(-(2**31), 2**31)
+_INT64: Final = range(-(2**63), 2**63)
 
 
 async def changes(context: Context, gun: Gun | None, change_id: str, records: str) -> list[Change]:
@@ -26,15 +27,15 @@ async def changes(context: Context, gun: Gun | None, change_id: str, records: st
     `records` and `change_id` are the query's parameters as written; empty if absent.
 
     Raises:
-        InvalidParameters: one of them is no signed 32-bit decimal number.
+        InvalidParameters: `records` is no signed 32-bit decimal number, or `change_id` none of 64 bits.
         StoreUnavailable: the database cannot answer.
     """
-    wanted = _int32(records)
+    wanted = _number(records, _INT32)
     if wanted is None:
         raise InvalidParameters(
             "The parameters provided are not valid.", "invalid records parameter: not a signed 32-bit number"
         )
-    after = _int32(change_id or "0")
+    after = _number(change_id or "0", _INT64)
     if after is None:
         raise InvalidParameters("The parameters provided are not valid.", {})
     wanted = wanted or DEFAULT_RECORDS
@@ -44,9 +45,9 @@ async def changes(context: Context, gun: Gun | None, change_id: str, records: st
     return await context.store.changes(gun, after, count)
 
 
-def _int32(text: str) -> int | None:
+def _number(text: str, bounds: range) -> int | None:
     # Longer texts hold leading zeros at best; Python would spend its time on reading them.
     if not _NUMBER.fullmatch(text) or len(text) > 64:
         return None
     number = int(text)
-    return number if number in _INT32 else None
+    return number if number in bounds else None

@@ -13,6 +13,8 @@ from notary_server.tuf.names import Gun, Sha256Hex
 from notary_server.tuf.parse import DEFAULT_LIMITS, Limits
 from notary_server.tuf.publish import Lifetimes
 
+from .reading import FileReader
+
 MAX_EXPIRIES: Final = 100_000
 """Timestamps whose expiry is remembered: about 15 MB."""
 
@@ -44,6 +46,7 @@ class Context:
 
     Attributes:
         algorithm: what new snapshot and timestamp keys are: `ecdsa`, `rsa` or `ed25519`.
+        reader: reads large files in a process of its own; closed by whoever opened the context.
         limits: bounds on uploaded metadata.
         max_changes: changefeed records in one answer.
         publishing: how many publishes are worked on at the same time; others wait their turn.
@@ -57,12 +60,13 @@ class Context:
     clock: Clock
     algorithm: str = "ecdsa"
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
+    reader: FileReader = field(default_factory=FileReader)
     limits: Limits = DEFAULT_LIMITS
     max_changes: int = 10_000
     publishing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(8))
     turns: WeakValueDictionary[Gun, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     expiries: Expiries = field(default_factory=Expiries)
-    renewing: dict[Gun, asyncio.Task[None]] = field(default_factory=dict)
+    renewing: dict[Gun, asyncio.Task[object]] = field(default_factory=dict)
 
     def turn(self, gun: Gun) -> asyncio.Lock:
         """The lock with which publishes to `gun` take turns here; it lives as long as somebody holds or awaits it.

@@ -7,10 +7,10 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from notary_server.errors import HeadMoved, InvalidRole, NoFilename, VersionConflict
-from notary_server.tuf.model import Upload
-from notary_server.tuf.names import SNAPSHOT, Gun, RoleName, is_role
-from notary_server.tuf.parse import Limits, check_part
+from notary_server.errors import HeadMoved, InvalidRole, KeyGone, NoFilename, NotaryError, VersionConflict
+from notary_server.tuf.document import Document
+from notary_server.tuf.model import TrustState
+from notary_server.tuf.names import ROOT, SNAPSHOT, TIMESTAMP, Gun, RoleName, is_role
 from notary_server.tuf.publish import PublishPlan, needed_roles, online_keys, plan
 
 from .context import Context
@@ -24,30 +24,51 @@ BACKOFF: Final = 0.02
 """Seconds: the longest pause before the second attempt; each further one doubles it."""
 
 
-def collect(parts: Iterable[tuple[str, Callable[[], bytes]]], limits: Limits) -> list[Upload]:
-    """The uploads that a form's parts stand for: by part the name first, then the content; of one role the last.
+async def collect(
+    context: Context, size: int, parts: Iterable[tuple[str, Callable[[], bytes]]]
+) -> list[Document]:
+    """The files that a form's parts stand for: by part the name first, then the content; of one role the last.
 
-    `parts` are file names as spelled and what finds the contents; both may raise errors of their own.
+    `parts` are file names as spelled and what finds the contents; both may raise errors of their own. `size` is that
+    of the whole form, in bytes.
 
     Raises:
         NoFilename: nothing is left of a name without its `.json`.
         InvalidRole: a part is named after no valid role.
         MalformedJson: a part is not JSON, or its common members have wrong types.
+        Unavailable: a large part cannot be read now.
     """
-    uploads: dict[str, Upload] = {}
-    for name, content in parts:
-        role = name.removesuffix(".json")
-        if not role:
-            raise NoFilename("a part of the upload names no file")
-        if not is_role(role):
-            raise InvalidRole("a part of the upload is named after no valid role", role)
-        data = content()
-        check_part(RoleName(role), data, limits)
-        uploads[role] = Upload(RoleName(role), data)
+    files, error = await off_loop(size, _split, parts)
+    uploads: dict[RoleName, Document] = {}
+    for role, data in files:
+        uploads[role] = await context.reader.read(role, data, context.limits)
+        uploads[role].check()
+        # Many files that are read on the spot add up.
+        await asyncio.sleep(0)
+    if error is not None:
+        raise error
     return list(uploads.values())
 
 
-async def publish(context: Context, gun: Gun, uploads: Sequence[Upload]) -> None:
+def _split(
+    parts: Iterable[tuple[str, Callable[[], bytes]]],
+) -> tuple[list[tuple[RoleName, bytes]], NotaryError | None]:
+    """Roles and contents up to the first error of names or structure, and that error."""
+    files: list[tuple[RoleName, bytes]] = []
+    try:
+        for name, content in parts:
+            role = name.removesuffix(".json")
+            if not role:
+                raise NoFilename("a part of the upload names no file")
+            if not is_role(role):
+                raise InvalidRole("a part of the upload is named after no valid role", role)
+            files.append((RoleName(role), content()))
+    except NotaryError as error:
+        return files, error
+    return files, None
+
+
+async def publish(context: Context, gun: Gun, uploads: Sequence[Document]) -> None:
     """Store an upload and what the server signs over it, all or nothing. Returns when it is durable.
 
     Raises:
@@ -63,28 +84,38 @@ async def publish(context: Context, gun: Gun, uploads: Sequence[Upload]) -> None
             try:
                 await _publish_once(context, gun, uploads)
                 return
-            except HeadMoved:
-                # 6. Somebody was: look again.
+            except (HeadMoved, KeyGone):
+                # 6. Somebody was, or a key was retired meanwhile: look again.
                 continue
     raise VersionConflict("this repository is busy: others publish to it at the same time; run publish again")
 
 
-async def _publish_once(context: Context, gun: Gun, uploads: Sequence[Upload]) -> None:
-    size = sum(len(upload.data) for upload in uploads)
+async def _publish_once(context: Context, gun: Gun, uploads: Sequence[Document]) -> None:
     # 1. What is stored, in one consistent look.
-    needed = await off_loop(size, needed_roles, uploads)
-    state = await context.store.trust_state(gun, needed)
-    size += sum(len(data) for data in state.files.values())
+    state = await context.store.trust_state(gun, needed_roles(uploads))
+    stored = await _read_stored(context, state, uploads)
     # 2. Which of the keys that root gives to snapshot and timestamp the signer holds.
-    wanted = await off_loop(size, online_keys, state, uploads)
+    wanted = online_keys(stored, uploads)
     held = await context.signer.describe_keys(wanted) if wanted else {}
     # 3. Decide: refused here, or a plan.
     now_ns = context.clock.now_ns()
-    decided = await off_loop(size, plan, gun, state, uploads, held, now_ns, context.lifetimes)
+    size = sum(len(file.data) for file in (*uploads, *stored.values()))
+    decided = await off_loop(size, plan, state, stored, uploads, held, now_ns, context.lifetimes)
     # 4. Sign and seal the snapshot, unless the client brought one, then the timestamp over it.
     signed = await sign_plan(context.signer, decided, _client_snapshot(decided))
     # 5. Store all of it if nobody was faster. A client that leaves, or a server that stops, must not tear it apart.
     await asyncio.shield(context.store.commit(state, [*decided.files, *signed]))
+
+
+async def _read_stored(
+    context: Context, state: TrustState, uploads: Sequence[Document]
+) -> dict[RoleName, Document]:
+    """The stored files; those are read that deciding may look at: others are replaced by the upload, or by the server."""
+    replaced = {TIMESTAMP} | ({upload.role for upload in uploads} - {ROOT})
+    return {
+        role: Document(role, data) if role in replaced else await context.reader.read(role, data)
+        for role, data in state.files.items()
+    }
 
 
 def _client_snapshot(decided: PublishPlan) -> bytes:

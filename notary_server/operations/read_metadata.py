@@ -22,11 +22,19 @@ async def current(context: Context, gun: Gun, role: RoleName) -> StoredFile:
     """
     if role not in {SNAPSHOT, TIMESTAMP}:
         return _found(await context.store.current(gun, role))
-    timestamp = _found(await context.store.current(gun, TIMESTAMP))
-    if await reseal.is_due(context, gun, timestamp):
+    timestamp, wanted = await _online(context, gun, role)
+    if await reseal.is_due(context, gun, _found(timestamp)):
         await reseal.reseal(context, gun)
-        timestamp = _found(await context.store.current(gun, TIMESTAMP))
-    return timestamp if role == TIMESTAMP else _found(await context.store.current(gun, SNAPSHOT))
+        _, wanted = await _online(context, gun, role)
+    return _found(wanted)
+
+
+async def _online(context: Context, gun: Gun, role: RoleName) -> tuple[StoredFile | None, StoredFile | None]:
+    """The current timestamp and, of the same look, the file of `role`: that timestamp or its snapshot."""
+    if role == SNAPSHOT:
+        return await context.store.current_pair(gun)
+    timestamp = await context.store.current(gun, TIMESTAMP)
+    return timestamp, timestamp
 
 
 async def by_checksum(context: Context, gun: Gun, role: RoleName, digest: str) -> StoredFile:

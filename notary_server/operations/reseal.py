@@ -1,17 +1,19 @@
-"""Renew a repository's expired timestamp, and its snapshot where the server signs it."""
+"""Renew a repository's timestamp, and its snapshot where the server signs it: ahead of time, or once expired."""
 
 from __future__ import annotations
 
 import asyncio
+from enum import Enum
 from typing import Final
 
 import structlog
 
-from notary_server.errors import HeadMoved, SignerRefused
+from notary_server.errors import HeadMoved, KeyGone, SignerRefused
 from notary_server.ports import StoredFile
-from notary_server.tuf.freshness import Due, due, renewal
+from notary_server.tuf.document import by_role
+from notary_server.tuf.freshness import Horizon, due, renewal
 from notary_server.tuf.model import TrustState
-from notary_server.tuf.names import SNAPSHOT, TIMESTAMP, Gun
+from notary_server.tuf.names import SNAPSHOT, TIMESTAMP, Gun, RoleName
 from notary_server.tuf.parse import ParseError, parse_snapshot, parse_timestamp
 from notary_server.tuf.publish import online_keys
 
@@ -25,6 +27,14 @@ _NEVER: Final = 2**63
 """The expiry of files that cannot be read: they are served as they are."""
 
 _log = structlog.stdlib.get_logger("notary")
+
+
+class Outcome(Enum):
+    """What became of a renewal. `NEEDLESS`: nothing is due, or no longer. `IMPOSSIBLE`: what the log says."""
+
+    DONE = "done"
+    NEEDLESS = "needless"
+    IMPOSSIBLE = "impossible"
 
 
 async def is_due(context: Context, gun: Gun, timestamp: StoredFile) -> bool:
@@ -45,7 +55,7 @@ async def is_due(context: Context, gun: Gun, timestamp: StoredFile) -> bool:
 
 
 async def reseal(context: Context, gun: Gun) -> None:
-    """Sign and store what is due. Afterwards the current files are the best there are: renewed by us, by another
+    """Sign and store what has expired. Afterwards the current files are the best there are: renewed by us, by another
     writer who was first, or expired ones that cannot be renewed, which the log then says.
 
     Raises:
@@ -53,47 +63,62 @@ async def reseal(context: Context, gun: Gun) -> None:
     """
     task = context.renewing.get(gun)
     if task is None:
-        task = asyncio.create_task(_renew(context, gun))
+        task = asyncio.create_task(_renew(context, gun, Horizon.now(context.clock.now_ns())))
         context.renewing[gun] = task
         task.add_done_callback(lambda _: context.renewing.pop(gun, None))
     # A reader who leaves must not end what the others wait for.
     await asyncio.shield(task)
 
 
-async def _renew(context: Context, gun: Gun) -> None:
+async def refresh(context: Context, gun: Gun) -> Outcome:
+    """Sign and store what is to be renewed ahead of time (`Horizon.ahead`). The signer is asked only if something is.
+
+    Raises:
+        StoreUnavailable, SignerUnavailable: one of the two cannot be asked.
+    """
+    return await _renew(context, gun, Horizon.ahead(gun, context.clock.now_ns(), context.lifetimes))
+
+
+async def _renew(context: Context, gun: Gun, horizon: Horizon) -> Outcome:
     for _ in range(ATTEMPTS):
         state = await context.store.trust_state(gun, ())
         size = sum(len(data) for data in state.files.values())
-        wanted = await off_loop(size, online_keys, state, ())
+        roles = await off_loop(size, _due, state, horizon)
+        if not roles:
+            return Outcome.NEEDLESS
+        wanted = await off_loop(size, online_keys, by_role(state.files), ())
         held = await context.signer.describe_keys(wanted) if wanted else {}
         now_ns = context.clock.now_ns()
-        plan = await off_loop(size, renewal, gun, state, held, now_ns, context.lifetimes)
+        plan = await off_loop(size, renewal, gun, state, held, now_ns, context.lifetimes, horizon)
         if plan is None:
             _settle(context, state)
-            if not held:
-                _log.warning("expired metadata cannot be renewed: the signer holds none of its keys", gun=gun)
-            return
+            if TIMESTAMP not in roles:
+                return Outcome.NEEDLESS
+            reason = "the stored root does not allow it" if held else "the signer holds none of its keys"
+            _log.warning("metadata cannot be renewed", gun=gun, reason=reason)
+            return Outcome.IMPOSSIBLE
         try:
             await context.store.commit(state, await sign_plan(context.signer, plan, plan.current))
-            return
-        except HeadMoved:
+            return Outcome.DONE
+        except (HeadMoved, KeyGone):
             continue
         except SignerRefused as error:
-            _log.error(
-                "expired metadata cannot be renewed: the signer refuses", gun=gun, reason=error.message
-            )
-            return
-    _log.warning("expired metadata was not renewed: other writers were always first", gun=gun)
+            _log.error("metadata cannot be renewed: the signer refuses", gun=gun, reason=error.message)
+            return Outcome.IMPOSSIBLE
+    _log.warning("metadata was not renewed: other writers were always first", gun=gun)
+    return Outcome.NEEDLESS
+
+
+def _due(state: TrustState, horizon: Horizon) -> frozenset[RoleName]:
+    timestamp, snapshot = state.files.get(TIMESTAMP), state.files.get(SNAPSHOT)
+    return frozenset() if timestamp is None or snapshot is None else due(timestamp, snapshot, horizon)
 
 
 def _settle(context: Context, state: TrustState) -> None:
     """Remember that this timestamp stays until it expires itself, although its snapshot may have expired: that
     snapshot is its owner's to renew, and readers need not wait for the signer to say so again."""
-    timestamp, snapshot = state.files.get(TIMESTAMP), state.files.get(SNAPSHOT)
-    if timestamp is None or snapshot is None:
-        return
-    if due(timestamp, snapshot, context.clock.now_ns()) is Due.SNAPSHOT:
-        expires = parse_timestamp(timestamp).body.expires
+    if _due(state, Horizon.now(context.clock.now_ns())) == {SNAPSHOT}:
+        expires = parse_timestamp(state.files[TIMESTAMP]).body.expires
         context.expiries.remember(state.latest[TIMESTAMP].sha256, expires)
 
 

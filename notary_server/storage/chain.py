@@ -1,6 +1,6 @@
 """From a timestamp to the snapshot it lists, and from a snapshot to the roles it lists.
 
-Stored files were checked when they were published; here only the listed digest matters.
+Stored files were checked when they were published; here only the listed digests matter.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ class _File(msgspec.Struct):
 _DECODER: Final = msgspec.json.Decoder(_File)
 
 
-def listed_digest(data: bytes, role: RoleName) -> Sha256Hex | None:
-    """The SHA-256 that the timestamp or snapshot `data` lists for `role`; None if it lists none or is unreadable."""
+def listed_digests(data: bytes) -> dict[RoleName, Sha256Hex]:
+    """The SHA-256 that the timestamp or snapshot `data` lists for each role; empty if it is unreadable."""
     try:
         meta = _DECODER.decode(data).signed.meta
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    entry = meta.get(role)
-    if entry is None or "sha256" not in entry.hashes:
-        return None
-    return Sha256Hex(entry.hashes["sha256"].hex())
+        return {}
+    return {
+        RoleName(role): Sha256Hex(entry.hashes["sha256"].hex())
+        for role, entry in meta.items()
+        if "sha256" in entry.hashes
+    }

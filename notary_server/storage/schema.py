@@ -28,7 +28,7 @@ TUF_FILES: Final = sa.Table(
 CHANGEFEED: Final = sa.Table(
     "changefeed",
     METADATA,
-    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("id", sa.BigInteger, primary_key=True),
     sa.Column("created_at", sa.DateTime),
     sa.Column("gun", sa.String(255), nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
@@ -38,5 +38,5 @@ CHANGEFEED: Final = sa.Table(
 
 UPDATE: Final = "update"
 DELETION: Final = "deletion"
-MAX_ID: Final = 2**31 - 1
-"""The largest value of the `integer` columns."""
+MAX_CHANGE_ID: Final = 2**63 - 1
+"""The largest `changefeed.id`."""

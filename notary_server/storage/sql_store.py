@@ -1,287 +1,237 @@
-"""The metadata store over SQLite and PostgreSQL, on Notary's own tables."""
+"""The metadata store over SQL, on Notary's own tables."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import asyncio
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
-import sqlalchemy as sa
-from sqlalchemy.engine import Row
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-
-from notary_common.database import is_postgres, snapshot, statement, transaction
+from notary_common.database import Database, Session
+from notary_common.database.postgres import lock_number
 from notary_server.errors import HeadMoved, StoreUnavailable
 from notary_server.ports import Change, Repository, StoredFile
 from notary_server.tuf.model import FileSummary, NewFile, TrustState
 from notary_server.tuf.names import BASE_ROLES, MAX_VERSION, SNAPSHOT, TIMESTAMP, Gun, RoleName, Sha256Hex
 
-from . import statements
-from .chain import listed_digest
+from . import rows, statements
+from .cache import DEFAULT_CACHE_BYTES, FileCache
 from .errors import store_errors
-from .schema import CHANGEFEED, DELETION, MAX_ID, TUF_FILES, UPDATE
+from .reader import Reader
+from .schema import DELETION, MAX_CHANGE_ID, UPDATE
 from .statements import is_storable
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-"""For rows whose nullable time columns hold nothing."""
+LOOKS: Final = 4
+"""How often a repository is looked at that is deleted while its files are read. Nearly always twice is enough."""
 
 
 class SqlStore:
     """Implements `ports.MetadataStore`.
 
-    Attributes:
-        engine: what it was made with; closed by `close`.
+    A Notary 0.7.0 server that writes to the same database takes none of the turns. The unique index (gun, role,
+    version) still lets only one of two publishes have its timestamp's version, and so only one of them be stored.
+    What does not hold against it: a delete there may leave behind what a commit here adds at that moment, and a
+    changefeed record of its may become visible after one with a higher ID.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        """`engine` comes from `notary_common.database.create_engine`."""
-        self.engine = engine
+    def __init__(self, database: Database, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+        """`cache_bytes` bounds what is kept in memory of files; 0 keeps none."""
+        self._database = database
+        self._cache = FileCache(cache_bytes)
+        self._reader = Reader(database, self._cache)
 
     async def close(self) -> None:
         """Close every connection."""
-        await self.engine.dispose()
+        await self._reader.close()
+        await self._database.close()
 
     async def current(self, gun: Gun, role: RoleName) -> StoredFile | None:
-        """See `MetadataStore.current`.
-
-        The highest versions of timestamp, snapshot and role come in one statement. Nearly always they are the
-        listed ones; where they are not, the chain is followed within one snapshot of the database.
-        """
-        if not is_storable(gun, role):
+        """See `MetadataStore.current`."""
+        if not self._holds(gun, role):
             return None
         with store_errors():
-            if role == TIMESTAMP:
-                return await self._one(statements.LATEST_ONE, gun=gun, role=role)
-            found = await self._latest_chain(gun, role)
-            if TIMESTAMP not in found:
-                return None
-            file, settled = _follow(found, role)
-            return file if settled else await self._listed(gun, role)
+            found = await self._reader.timestamp(gun)
+            if role != TIMESTAMP:
+                found = await self._reader.listed(gun, found, SNAPSHOT)
+                if role != SNAPSHOT:
+                    found = await self._reader.listed(gun, found, role)
+        return None if found is None else found.file
+
+    async def current_pair(self, gun: Gun) -> tuple[StoredFile | None, StoredFile | None]:
+        """See `MetadataStore.current_pair`."""
+        if not self._holds(gun):
+            return None, None
+        with store_errors():
+            timestamp = await self._reader.timestamp(gun)
+            snapshot = await self._reader.listed(gun, timestamp, SNAPSHOT)
+        return (timestamp.file if timestamp else None), (snapshot.file if snapshot else None)
 
     async def by_checksum(self, gun: Gun, role: RoleName, sha256: Sha256Hex) -> StoredFile | None:
         """See `MetadataStore.by_checksum`."""
-        if not is_storable(gun, role) or len(sha256) != 64 or not sha256.isascii() or "\0" in sha256:
+        if not self._holds(gun, role) or len(sha256) != 64 or not sha256.isascii() or "\0" in sha256:
             return None
         with store_errors():
-            return await self._one(statements.BY_CHECKSUM, gun=gun, role=role, sha256=sha256)
+            return await self._reader.by_checksum(gun, role, sha256)
 
     async def by_version(self, gun: Gun, role: RoleName, version: int) -> StoredFile | None:
         """See `MetadataStore.by_version`. Versions outside 1 to 2^31 - 1 are never stored."""
-        if not is_storable(gun, role) or not 1 <= version <= MAX_VERSION:
+        if not self._holds(gun, role) or not 1 <= version <= MAX_VERSION:
             return None
         with store_errors():
-            return await self._one(statements.BY_VERSION, gun=gun, role=role, version=version)
+            return await self._reader.by_version(gun, role, version)
 
     async def trust_state(self, gun: Gun, roles: Collection[RoleName]) -> TrustState:
-        """See `MetadataStore.trust_state`. One statement, so one consistent look."""
-        latest: dict[RoleName, FileSummary] = {}
-        files: dict[RoleName, bytes] = {}
-        wanted = {*BASE_ROLES, *(role for role in roles if is_storable("", role))}
-        if is_storable(gun):
-            with store_errors():
-                async with statement(self.engine) as connection:
-                    rows = await connection.execute(
-                        statements.TRUST_STATE, {"gun": gun, "wanted": sorted(wanted)}
-                    )
-                    for row in rows:
-                        role = RoleName(row.role)
-                        latest[role] = _summary(row)
-                        if row.data is not None:
-                            files[role] = bytes(row.data)
-        return TrustState(gun=gun, latest=latest, files=files)
+        """See `MetadataStore.trust_state`. One statement finds all versions; what it found never changes."""
+        if not self._holds(gun):
+            return TrustState(gun=gun, latest={}, files={})
+        wanted = {*BASE_ROLES, *roles}
+        with store_errors():
+            for _ in range(LOOKS):
+                async with self._database.statement() as session:
+                    found = await session.rows(statements.LATEST, gun=gun)
+                latest = {RoleName(row[0]): rows.summary(row[1:]) for row in found}
+                files = await self._bodies(gun, {role: latest[role] for role in latest if role in wanted})
+                if files is not None:
+                    return TrustState(gun=gun, latest=latest, files=files)
+        raise StoreUnavailable("this repository is being deleted again and again")
+
+    async def _bodies(self, gun: Gun, latest: dict[RoleName, FileSummary]) -> dict[RoleName, bytes] | None:
+        """The files that were found; None if one of them is there no more."""
+        found = await asyncio.gather(
+            *(self._reader.of_head(gun, role, (file.version, file.sha256)) for role, file in latest.items())
+        )
+        files = {role: one.file.data for role, one in zip(latest, found, strict=True) if one is not None}
+        return files if len(files) == len(latest) else None
 
     async def commit(self, state: TrustState, files: Sequence[NewFile]) -> None:
         """See `MetadataStore.commit`."""
-        if not is_storable(state.gun) or not all(is_storable("", file.role) for file in files):
+        if not self._holds(state.gun) or not all(self._holds("", file.role) for file in files):
             raise StoreUnavailable("the database cannot hold this repository's name")
+        now = self._now()
         with store_errors():
-            async with transaction(self.engine) as connection:
-                await self._lock(connection, statements.gun_lock(state.gun))
-                await _compare(connection, state, files)
-                now = _utc_now()
-                await connection.execute(
-                    TUF_FILES.insert(), [_file_row(state.gun, file, now) for file in files]
-                )
-                for file in files:
-                    if file.role == TIMESTAMP:
-                        await self._announce(connection, state.gun, file.version, file.sha256, UPDATE, now)
+            async with self._database.transaction(turn=statements.gun_turn(state.gun)) as session:
+                store = _store_at_once if session.dialect == "postgresql" else _store
+                await store(session, state, files, now)
+        for file in files:
+            self._cache.put(
+                state.gun,
+                StoredFile(file.role, file.version, file.sha256, file.data, rows.aware(now), rows.aware(now)),
+            )
 
     async def delete(self, gun: Gun) -> bool:
         """See `MetadataStore.delete`."""
-        if not is_storable(gun):
+        if not self._holds(gun):
             return False
         with store_errors():
-            async with transaction(self.engine) as connection:
-                await self._lock(connection, statements.gun_lock(gun))
-                removed = await connection.execute(TUF_FILES.delete().where(TUF_FILES.c.gun == gun))
-                if removed.rowcount == 0:
+            async with self._database.transaction(turn=statements.gun_turn(gun)) as session:
+                if await session.run(statements.DELETE, gun=gun) == 0:
                     return False
-                await self._announce(connection, gun, 0, "", DELETION, _utc_now())
+                await _announce(session, gun, 0, "", DELETION, self._now())
         return True
 
     async def changes(self, gun: Gun | None, change_id: int, records: int) -> list[Change]:
         """See `MetadataStore.changes`."""
-        if gun is not None and not is_storable(gun):
+        if gun is not None and not self._holds(gun):
             return []
-        bounded = min(max(change_id, 0), MAX_ID)
+        after = min(max(change_id, 0), MAX_CHANGE_ID)
+        order = "after" if records > 0 else "before" if after > 0 else "last"
+        query = statements.changes("all" if gun is None else "one", order)
+        values = {"gun": gun, "change_id": after, "records": abs(records)}
         with store_errors():
-            async with statement(self.engine) as connection:
-                rows = (await connection.execute(statements.changes(gun, bounded, records))).all()
-        found = [
-            Change(
-                id=row.id,
-                created_at=_aware(row.created_at),
-                gun=row.gun,
-                version=row.version,
-                sha256=_digest(row.sha256),
-                category=row.category,
-            )
-            for row in rows
-        ]
+            async with self._database.statement() as session:
+                found = [rows.change(row) for row in await session.rows(query, **values)]
         return found if records > 0 else found[::-1]
 
     async def repositories(self, prefix: str = "") -> list[Repository]:
         """See `MetadataStore.repositories`. Reads every row below `prefix`: for operators, not for requests."""
-        if not is_storable(prefix):
+        if not self._holds(prefix):
             return []
+        below = {"prefix": prefix, "length": len(prefix)}
         with store_errors():
-            async with snapshot(self.engine) as connection:
-                totals = (await connection.execute(statements.repository_totals(prefix))).all()
-                latest: dict[str, dict[RoleName, FileSummary]] = {row.gun: {} for row in totals}
-                for row in await connection.execute(statements.repository_files(prefix)):
-                    latest[row.gun][RoleName(row.role)] = _summary(row)
+            async with self._database.snapshot() as session:
+                totals = await session.rows(statements.TOTALS, **below)
+                latest: dict[str, dict[RoleName, FileSummary]] = {gun: {} for gun, _, _ in totals}
+                for gun, role, *file in await session.rows(statements.LATEST_BELOW, **below):
+                    latest[gun][RoleName(role)] = rows.summary(file)
         listed = [
-            Repository(gun=Gun(row.gun), latest=latest[row.gun], rows=row.rows, size=int(row.size))
-            for row in totals
+            Repository(gun=Gun(gun), latest=latest[gun], rows=number, size=int(size))
+            for gun, number, size in totals
         ]
         return sorted(listed, key=lambda repository: repository.gun)
 
     async def ping(self) -> None:
         """See `MetadataStore.ping`."""
         with store_errors():
-            async with statement(self.engine) as connection:
-                await connection.execute(sa.select(TUF_FILES.c.id).limit(1))
+            async with self._database.statement() as session:
+                await session.rows(statements.PING)
 
-    async def _one(self, query: sa.Select[Any], **values: str | int) -> StoredFile | None:
-        async with statement(self.engine) as connection:
-            row = (await connection.execute(query, values)).first()
-        return None if row is None else _stored(row)
+    def _holds(self, gun: str, role: str = "") -> bool:
+        return is_storable(self._database.dialect, gun, role)
 
-    async def _latest_chain(self, gun: Gun, role: RoleName) -> dict[RoleName, StoredFile]:
-        names = {"timestamp": TIMESTAMP, "snapshot": SNAPSHOT, "role": role}
-        query = statements.LATEST_THREE
-        if role == SNAPSHOT:
-            query = statements.LATEST_TWO
-            del names["snapshot"]
-        async with statement(self.engine) as connection:
-            rows = await connection.execute(query, {"gun": gun, **names})
-            return {RoleName(row.role): _stored(row) for row in rows}
-
-    async def _listed(self, gun: Gun, role: RoleName) -> StoredFile | None:
-        """Follow the listed digests from the timestamp, all in one snapshot of the database."""
-        steps = (SNAPSHOT,) if role == SNAPSHOT else (SNAPSHOT, role)
-        async with snapshot(self.engine) as connection:
-            row = (await connection.execute(statements.LATEST_ONE, {"gun": gun, "role": TIMESTAMP})).first()
-            for step in steps:
-                digest = None if row is None else listed_digest(bytes(row.data), step)
-                if digest is None:
-                    return None
-                row = (
-                    await connection.execute(
-                        statements.BY_CHECKSUM, {"gun": gun, "role": step, "sha256": digest}
-                    )
-                ).first()
-        return None if row is None else _stored(row)
-
-    async def _lock(self, connection: AsyncConnection, key: int) -> None:
-        """Wait for an advisory lock. SQLite needs none: its writing transactions exclude each other."""
-        if is_postgres(self.engine):
-            await connection.execute(statements.LOCK, {"key": key})
-
-    async def _announce(
-        self, connection: AsyncConnection, gun: Gun, version: int, sha256: str, category: str, now: datetime
-    ) -> None:
-        """Write a changefeed record as the transaction's last step.
-
-        The lock is held from before the ID is drawn until the commit, so IDs become visible in their order and
-        a consumer never passes one that is still to come.
-        """
-        await self._lock(connection, statements.FEED_LOCK)
-        await connection.execute(
-            CHANGEFEED.insert(),
-            {"created_at": now, "gun": gun, "version": version, "sha256": sha256, "category": category},
-        )
+    def _now(self) -> datetime:
+        """The time as the columns hold it: UTC without saying so. MySQL's would round fractions up and down."""
+        now = datetime.now(UTC).replace(tzinfo=None)
+        return now.replace(microsecond=0) if self._database.dialect == "mysql" else now
 
 
-async def _compare(connection: AsyncConnection, state: TrustState, files: Sequence[NewFile]) -> None:
-    """Raises: HeadMoved."""
-    row = (await connection.execute(statements.HEAD, {"gun": state.gun, "role": TIMESTAMP})).first()
-    head = None if row is None else (row.version, _digest(row.sha256))
+async def _store_at_once(
+    session: Session, state: TrustState, files: Sequence[NewFile], now: datetime
+) -> None:
+    """What `_store` does, in one round trip to PostgreSQL. Raises: HeadMoved."""
+    head = state.latest.get(TIMESTAMP)
+    stored = await session.run(
+        statements.COMMIT_POSTGRES,
+        gun=state.gun,
+        now=now,
+        head=0 if head is None else head.version,
+        head_sha256="" if head is None else head.sha256,
+        feed=lock_number(statements.FEED_TURN),
+        roles=[file.role for file in files],
+        versions=[file.version for file in files],
+        bodies=[file.data for file in files],
+        digests=[file.sha256 for file in files],
+    )
+    if stored == 0:
+        raise HeadMoved("another publish of this repository was first")
+
+
+async def _store(session: Session, state: TrustState, files: Sequence[NewFile], now: datetime) -> None:
+    """Compare with the head, check the versions, insert the files, announce. Raises: HeadMoved."""
+    found = await session.rows(statements.HEAD, gun=state.gun, role=TIMESTAMP)
+    head = (found[0][0], rows.digest(found[0][1])) if found else None
     seen = state.latest.get(TIMESTAMP)
     if head != (None if seen is None else (seen.version, seen.sha256)):
         raise HeadMoved("another publish of this repository was first")
-    versions = [(file.role, file.version) for file in files]
-    for start in range(0, len(versions), statements.CHECKS_AT_ONCE):
-        some = versions[start : start + statements.CHECKS_AT_ONCE]
-        if (await connection.execute(statements.conflicts(state.gun, some))).first() is not None:
+    for start in range(0, len(files), statements.CHECKS_AT_ONCE):
+        some = files[start : start + statements.CHECKS_AT_ONCE]
+        values: dict[str, str | int] = {"gun": state.gun}
+        for number, file in enumerate(some):
+            values |= {f"role{number}": file.role, f"version{number}": file.version}
+        if await session.rows(statements.taken(len(some)), **values):
             raise HeadMoved("a file of this or a higher version is stored already")
-
-
-def _follow(found: Mapping[RoleName, StoredFile], role: RoleName) -> tuple[StoredFile | None, bool]:
-    """Whether the latest files answer the question, and the answer: (file or None, settled)."""
-    digest = listed_digest(found[TIMESTAMP].data, SNAPSHOT)
-    if digest is None:
-        return None, True
-    listed = found.get(SNAPSHOT)
-    if listed is None or listed.sha256 != digest:
-        return None, False
-    if role == SNAPSHOT:
-        return listed, True
-    digest = listed_digest(listed.data, role)
-    if digest is None:
-        return None, True
-    file = found.get(role)
-    return file, file is not None and file.sha256 == digest
-
-
-def _file_row(gun: Gun, file: NewFile, now: datetime) -> dict[str, object]:
-    return {
-        "created_at": now,
-        "updated_at": now,
-        "gun": gun,
-        "role": file.role,
-        "version": file.version,
-        "data": file.data,
-        "sha256": file.sha256,
-    }
-
-
-def _stored(row: Row[Any]) -> StoredFile:
-    return StoredFile(
-        role=RoleName(row.role),
-        version=row.version,
-        sha256=_digest(row.sha256),
-        data=bytes(row.data),
-        created_at=_aware(row.created_at),
-        updated_at=_aware(row.updated_at),
+    await session.run_each(
+        statements.INSERT,
+        [
+            {
+                "now": now,
+                "gun": state.gun,
+                "role": file.role,
+                "version": file.version,
+                "data": file.data,
+                "sha256": file.sha256,
+            }
+            for file in files
+        ],
     )
+    timestamp = next(file for file in files if file.role == TIMESTAMP)
+    await _announce(session, state.gun, timestamp.version, timestamp.sha256, UPDATE, now)
 
 
-def _summary(row: Row[Any]) -> FileSummary:
-    return FileSummary(version=row.version, sha256=_digest(row.sha256), length=row.length)
-
-
-def _digest(value: str | None) -> Sha256Hex:
-    """An absent digest is NULL, empty, or, in PostgreSQL's CHAR(64), all spaces: always empty here."""
-    return Sha256Hex((value or "").strip())
-
-
-def _aware(value: datetime | None) -> datetime:
-    """Columns hold UTC without saying so (a Go program on SQLite says so)."""
-    if value is None:
-        return _EPOCH
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)
+async def _announce(
+    session: Session, gun: Gun, version: int, sha256: str, category: str, now: datetime
+) -> None:
+    """Write a changefeed record as the transaction's last step, when everybody else's IDs can be seen."""
+    await session.turn(statements.FEED_TURN)
+    await session.run(
+        statements.ANNOUNCE, now=now, gun=gun, version=version, sha256=sha256, category=category
+    )

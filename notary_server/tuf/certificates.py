@@ -16,11 +16,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
 
 from . import keys as key_types
-from . import parse, pem, verify
+from . import pem, verify
 from .instant import SECOND
 from .model import Parsed, PublicKey, Root, Trusted
 from .names import ROOT, Gun
-from .parse import DEFAULT_LIMITS, Limits
 
 NOT_YET_VALID_GRACE: Final = 86_400 * SECOND
 """Nanoseconds by which a certificate may lie in the future: clocks of publishers run ahead."""
@@ -120,16 +119,15 @@ def trust_root(gun: Gun, parsed: Parsed[Root], now_ns: int, current: Trusted[Roo
         raise BadRootError(f"it is not signed with its own root keys: {error}") from None
 
 
-def stored_root(gun: Gun, data: bytes, limits: Limits = DEFAULT_LIMITS) -> Trusted[Root]:
-    """Load a root that was accepted before: verified by its own certificates, no date of any kind looked at.
+def stored_root(gun: Gun, parsed: Parsed[Root]) -> Trusted[Root]:
+    """Trust a root that was accepted before: verified by its own certificates, no date of any kind looked at.
 
     Raises:
-        BadRootError: the stored bytes are not a root that its own certificates verify.
+        BadRootError: its own certificates do not verify it.
     """
     try:
-        parsed = parse.parse_root(data, limits)
         return _trust(parsed, _bundles(gun, parsed.body), parsed.body)
-    except (parse.ParseError, verify.BadSignaturesError) as error:
+    except verify.BadSignaturesError as error:
         raise BadRootError(str(error)) from None
 
 
@@ -148,6 +146,15 @@ def certificate_end(gun: Gun, root: Trusted[Root]) -> int:
             distinct = key_types.material(key)
             ends[distinct] = max(end, ends.get(distinct, end))
     return sorted(ends.values(), reverse=True)[root.body.roles[ROOT].threshold - 1]
+
+
+def have_ended(gun: Gun, root: Trusted[Root], now_ns: int) -> bool:
+    """Whether clients refuse the root because of the dates of its certificates: `certificate_end` has passed.
+
+    Who signed is found out only if it matters, that is, if a certificate has ended at all.
+    """
+    ends = (each.not_after for bundle in _bundles(gun, root.body) for each in bundle.certificates)
+    return any(end < now_ns for end in ends) and certificate_end(gun, root) < now_ns
 
 
 def weakness(key: PublicKey) -> str | None:

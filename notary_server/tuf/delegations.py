@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .certificates import weakness
+from .document import Document
 from .model import DelegatedRole, PublicKey, Root, Targets, Trusted
 from .names import TARGETS, RoleName, ancestors, depth_order, parent
-from .parse import ParseError, parse_targets
+from .parse import ParseError
 from .verify import BadSignaturesError, trust
 
 
@@ -15,18 +16,18 @@ class BadTargetsError(Exception):
     """A targets or delegation file cannot be trusted; the text is for people."""
 
 
-def verify_targets(root: Root, data: bytes) -> Trusted[Targets]:
+def verify_targets(root: Root, file: Document) -> Trusted[Targets]:
     """Verify the top targets file, uploaded or stored, against `root`; its expiry is not looked at.
 
     Raises:
         BadTargetsError: it is malformed, or not signed by enough of the keys that root lists.
     """
     role = root.roles[TARGETS]
-    return _verify(TARGETS, data, root.keys, role.keyids, role.threshold)
+    return _verify(file, root.keys, role.keyids, role.threshold)
 
 
 def verify_uploaded(
-    root: Root, uploaded: Mapping[RoleName, bytes], stored: Mapping[RoleName, bytes], now_ns: int
+    root: Root, uploaded: Mapping[RoleName, Document], stored: Mapping[RoleName, Document], now_ns: int
 ) -> dict[RoleName, Trusted[Targets]]:
     """Verify all uploaded targets and delegation files, fewer segments first, then by name.
 
@@ -43,7 +44,7 @@ def verify_uploaded(
         for ancestor in ancestors(role):
             if ancestor not in seen:
                 seen[ancestor] = _stored_ancestor(root, seen, ancestor, role, stored)
-        seen[role] = _verify_role(root, seen, role, uploaded[role])
+        seen[role] = _verify_role(root, seen, uploaded[role])
         if seen[role].body.expires < now_ns:
             raise BadTargetsError(f"the {role} file has expired; sign it again")
     return seen
@@ -54,28 +55,27 @@ def _stored_ancestor(
     seen: Mapping[RoleName, Trusted[Targets]],
     ancestor: RoleName,
     role: RoleName,
-    stored: Mapping[RoleName, bytes],
+    stored: Mapping[RoleName, Document],
 ) -> Trusted[Targets]:
     if ancestor not in stored:
         raise BadTargetsError(f"{role} cannot be published before {ancestor}, which delegates to it")
     try:
-        return _verify_role(root, seen, ancestor, stored[ancestor])
+        return _verify_role(root, seen, stored[ancestor])
     except BadTargetsError as error:
         raise BadTargetsError(f"{role} cannot be published now: as it is published, {error}") from None
 
 
-def _verify_role(
-    root: Root, seen: Mapping[RoleName, Trusted[Targets]], role: RoleName, data: bytes
-) -> Trusted[Targets]:
+def _verify_role(root: Root, seen: Mapping[RoleName, Trusted[Targets]], file: Document) -> Trusted[Targets]:
+    role = file.role
     if role == TARGETS:
-        return verify_targets(root, data)
+        return verify_targets(root, file)
     delegating = seen[parent(role)].body
     entry = _entry(delegating, role)
     if any(weakness(delegating.keys[keyid]) is not None for keyid in entry.keyids):
         raise BadTargetsError(
             f"a key of {role} is a certificate too weak to be used (SHA-1, or RSA below 2048 bits)"
         )
-    return _verify(role, data, delegating.keys, entry.keyids, entry.threshold)
+    return _verify(file, delegating.keys, entry.keyids, entry.threshold)
 
 
 def _entry(delegating: Targets, role: RoleName) -> DelegatedRole:
@@ -86,9 +86,9 @@ def _entry(delegating: Targets, role: RoleName) -> DelegatedRole:
 
 
 def _verify(
-    role: RoleName, data: bytes, keys: Mapping[str, PublicKey], keyids: tuple[str, ...], threshold: int
+    file: Document, keys: Mapping[str, PublicKey], keyids: tuple[str, ...], threshold: int
 ) -> Trusted[Targets]:
     try:
-        return trust(parse_targets(role, data), keys, keyids, threshold)
+        return trust(file.targets(), keys, keyids, threshold)
     except (ParseError, BadSignaturesError) as error:
-        raise BadTargetsError(f"the {role} file is not valid: {error}") from None
+        raise BadTargetsError(f"the {file.role} file is not valid: {error}") from None

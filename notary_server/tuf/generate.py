@@ -45,16 +45,15 @@ def describe(data: bytes) -> FileMeta:
     return FileMeta({"sha256": sha256(data).digest(), "sha512": sha512(data).digest()}, len(data))
 
 
-def same_hashes(entry: FileMeta, data: bytes) -> bool:
-    """Whether each hash of `entry` that can be checked is that of `data`, and there is one."""
-    actual = describe(data).hashes
-    known = entry.hashes.keys() & actual.keys()
-    return bool(known) and all(entry.hashes[algorithm] == actual[algorithm] for algorithm in known)
+def same_hashes(entry: FileMeta, actual: FileMeta) -> bool:
+    """Whether each hash of `entry` that can be checked is that of the file `actual` describes, and there is one."""
+    known = entry.hashes.keys() & actual.hashes.keys()
+    return bool(known) and all(entry.hashes[algorithm] == actual.hashes[algorithm] for algorithm in known)
 
 
-def matches(entry: FileMeta, data: bytes) -> bool:
-    """Whether `entry` describes `data`, length included."""
-    return entry.length == len(data) and same_hashes(entry, data)
+def matches(entry: FileMeta, actual: FileMeta) -> bool:
+    """Whether `entry` lists the file that `actual` describes, length included."""
+    return entry.length == actual.length and same_hashes(entry, actual)
 
 
 def listable(role: str) -> bool:

@@ -30,7 +30,7 @@ def key_id(key: PublicKey) -> KeyId:
     """Lower-case hex SHA-256 of the key's canonical form, `"private":null` included."""
     public = base64.b64encode(key.public).decode()
     value = {"keytype": key.keytype, "keyval": {"private": None, "public": public}}
-    return KeyId(hashlib.sha256(canonical.encode(value)).hexdigest())
+    return KeyId(hashlib.sha256(canonical.encode_plain(value)).hexdigest())
 
 
 def material(key: PublicKey) -> bytes:

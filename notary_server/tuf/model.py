@@ -61,11 +61,13 @@ class Root(msgspec.Struct, frozen=True):
 
 
 class Targets(msgspec.Struct, frozen=True):
-    """Targets or delegation metadata. Of two delegated roles of one name only the first is kept."""
+    """Targets or delegation metadata, without what it lists: that is checked and then of no use to the server.
+
+    Of two delegated roles of one name only the first is kept.
+    """
 
     version: int
     expires: int
-    targets: dict[str, FileMeta]
     keys: dict[str, PublicKey]
     roles: tuple[DelegatedRole, ...]
 
@@ -108,6 +110,9 @@ class Parsed(Generic[Body]):
     body: Body
 
 
+AnyParsed = Parsed[Root] | Parsed[Targets] | Parsed[Snapshot] | Parsed[Timestamp]
+
+
 @dataclass(frozen=True, slots=True)
 class Trusted(Generic[Body]):
     """A file that met its threshold. Only `tuf/verify.py` and `tuf/certificates.py` make one."""
@@ -118,14 +123,6 @@ class Trusted(Generic[Body]):
     def body(self) -> Body:
         """The typed content."""
         return self.parsed.body
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """One part of a publish: a valid role name and the bytes exactly as received."""
-
-    role: RoleName
-    data: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,22 @@
 """Bytes to typed metadata. The one place where JSON errors of any kind are caught.
 
 Two stages, as clients see two kinds of refusal: `check_part` for what makes a part MALFORMED_JSON
-(docs/reference/protocol.md, 3), `parse_*` for everything the role's own structure asks for (there, 8).
+(docs/reference/protocol.md, 3), `parse_*` for everything the role's own structure asks for (there, 8). `read` does
+both with one look at the bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
 from ..errors import MalformedJson
-from . import canonical, instant, shape, tree
+from . import canonical, instant, shape, tree, written
 from .model import (
+    AnyParsed,
     DelegatedRole,
     FileMeta,
     Parsed,
@@ -38,6 +40,7 @@ from .names import (
     parent,
 )
 from .shape import Common, Key, MetaBody, RootBody, Shape, TargetsBody
+from .written import Listed, PlainTargets
 
 _DIGEST_SIZES: Final = {"sha256": 32, "sha512": 64}
 """Bytes; `sha256` is the one that must be there."""
@@ -59,6 +62,8 @@ class Limits:
 
 DEFAULT_LIMITS: Final = Limits()
 
+_PLACES: Final = {RootBody: shape.ROOT_SHAPE, TargetsBody: shape.TARGETS_SHAPE, MetaBody: shape.META_SHAPE}
+
 _T = TypeVar("_T")
 _C = TypeVar("_C", bound=Common)
 
@@ -72,17 +77,49 @@ class AmbiguousError(ParseError):
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """What the bytes of one file turned out to be.
+
+    Attributes:
+        malformed: why it is MALFORMED_JSON, None if it is not.
+        problem: why it is not well-formed metadata of its role, None if it is.
+        parsed: the file, None if there is a problem.
+    """
+
+    malformed: str | None
+    problem: str | None
+    parsed: AnyParsed | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Envelope:
     """A part whose common members have the right types.
 
-    `signed` is None if it is missing; `plain` and `complete` are those of the tree.
+    Attributes:
+        signed: None if it is missing; typed if `message` is known, which is its canonical form; else the tree.
+        plain, complete: those of the tree.
     """
 
-    signed: dict[str, Any] | None
+    signed: Common | dict[str, Any] | None
     signatures: tuple[Signature, ...]
     expires: int
-    plain: bool
-    complete: bool
+    message: bytes | None = None
+    plain: bool = True
+    complete: bool = True
+
+
+def read(role: RoleName, data: bytes, limits: Limits = DEFAULT_LIMITS) -> Reading:
+    """All that `check_part` and the `parse_*` of the role say. Never raises."""
+    try:
+        envelope = _open(role, data, limits)
+    except AmbiguousError as error:
+        return Reading(None, str(error), None)
+    except ParseError as error:
+        return Reading(f"The {role} file cannot be read: {error}.", str(error), None)
+    try:
+        return Reading(None, None, _parsed(role, data, envelope))
+    except ParseError as error:
+        return Reading(None, str(error), None)
 
 
 def check_part(role: RoleName, data: bytes, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -104,8 +141,46 @@ def check_part(role: RoleName, data: bytes, limits: Limits = DEFAULT_LIMITS) -> 
 
 def parse_root(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Parsed[Root]:
     """Raises: ParseError."""
-    envelope, signed = _signed(ROOT, data, limits)
-    raw = _body(signed, RootBody, "Root")
+    return _root(data, _open(ROOT, data, limits))
+
+
+def parse_targets(role: RoleName, data: bytes, limits: Limits = DEFAULT_LIMITS) -> Parsed[Targets]:
+    """Targets or a delegation, by `role`. Raises: ParseError."""
+    return _targets(role, data, _open(role, data, limits))
+
+
+def parse_snapshot(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Parsed[Snapshot]:
+    """Raises: ParseError."""
+    return _snapshot(data, _open(SNAPSHOT, data, limits))
+
+
+def parse_timestamp(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Parsed[Timestamp]:
+    """Raises: ParseError."""
+    return _timestamp(data, _open(TIMESTAMP, data, limits))
+
+
+def listed_targets(role: RoleName, data: bytes) -> dict[str, FileMeta]:
+    """What targets or a delegation list, by name: for people to look at, since deciding needs none of it.
+
+    Raises: ParseError.
+    """
+    return _body(_open_any(role, data, DEFAULT_LIMITS), TargetsBody, "Targets").targets
+
+
+def _parsed(role: RoleName, data: bytes, envelope: _Envelope) -> AnyParsed:
+    match role:
+        case "root":
+            return _root(data, envelope)
+        case "snapshot":
+            return _snapshot(data, envelope)
+        case "timestamp":
+            return _timestamp(data, envelope)
+        case _:
+            return _targets(role, data, envelope)
+
+
+def _root(data: bytes, envelope: _Envelope) -> Parsed[Root]:
+    raw = _body(envelope, RootBody, "Root")
     roles = {name: role for name, role in raw.roles.items() if role is not None}
     keys = _keys(raw.keys)
     for name in BASE_ROLES:
@@ -113,47 +188,48 @@ def parse_root(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Parsed[Root]:
             raise ParseError(f"it does not say who signs {name}")
         _check_role(name, roles[name], keys)
     body = Root(version=raw.version, expires=envelope.expires, keys=keys, roles=roles)
-    return Parsed(ROOT, data, _message(envelope, signed), envelope.signatures, body)
+    return Parsed(ROOT, data, _message(envelope), envelope.signatures, body)
 
 
-def parse_targets(role: RoleName, data: bytes, limits: Limits = DEFAULT_LIMITS) -> Parsed[Targets]:
-    """Targets or a delegation, by `role`. Raises: ParseError."""
-    envelope, signed = _signed(role, data, limits)
-    raw = _body(signed, TargetsBody, "Targets")
+def _targets(role: RoleName, data: bytes, envelope: _Envelope) -> Parsed[Targets]:
+    raw: TargetsBody | PlainTargets = _body(envelope, TargetsBody, "Targets")
     _check_lengths(raw.targets.values())
     keys = _keys(raw.delegations.keys)
     body = Targets(
         version=raw.version,
         expires=envelope.expires,
-        targets=raw.targets,
         keys=keys,
         roles=_delegated(role, raw.delegations.roles, keys),
     )
-    return Parsed(role, data, _message(envelope, signed), envelope.signatures, body)
+    return Parsed(role, data, _message(envelope), envelope.signatures, body)
 
 
-def parse_snapshot(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Parsed[Snapshot]:
-    """Raises: ParseError."""
-    envelope, signed = _signed(SNAPSHOT, data, limits)
-    raw = _body(signed, MetaBody, "Snapshot")
+def _snapshot(data: bytes, envelope: _Envelope) -> Parsed[Snapshot]:
+    raw = _body(envelope, MetaBody, "Snapshot")
     _check_lengths(raw.meta.values())
     for name in (ROOT, TARGETS):
         _check_listed(name, raw.meta)
     body = Snapshot(version=raw.version, expires=envelope.expires, meta=raw.meta)
-    return Parsed(SNAPSHOT, data, _message(envelope, signed), envelope.signatures, body)
+    return Parsed(SNAPSHOT, data, _message(envelope), envelope.signatures, body)
 
 
-def parse_timestamp(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Parsed[Timestamp]:
-    """Raises: ParseError."""
-    envelope, signed = _signed(TIMESTAMP, data, limits)
-    raw = _body(signed, MetaBody, "Timestamp")
+def _timestamp(data: bytes, envelope: _Envelope) -> Parsed[Timestamp]:
+    raw = _body(envelope, MetaBody, "Timestamp")
     _check_lengths(raw.meta.values())
     _check_listed(SNAPSHOT, raw.meta)
     body = Timestamp(version=raw.version, expires=envelope.expires, meta=raw.meta)
-    return Parsed(TIMESTAMP, data, _message(envelope, signed), envelope.signatures, body)
+    return Parsed(TIMESTAMP, data, _message(envelope), envelope.signatures, body)
 
 
 def _open(role: RoleName, data: bytes, limits: Limits) -> _Envelope:
+    found = written.read(role, data) if limits.max_depth >= written.DEPTH else None
+    if found is None:
+        return _open_any(role, data, limits)
+    _check_count(found.signatures, limits)
+    return _Envelope(found.signed, found.signatures, _expires(found.signed, data), found.message)
+
+
+def _open_any(role: RoleName, data: bytes, limits: Limits) -> _Envelope:
     try:
         read = tree.load(data, limits.max_depth)
     except tree.AmbiguousError as error:
@@ -169,8 +245,7 @@ def _open(role: RoleName, data: bytes, limits: Limits) -> _Envelope:
     signatures = _convert(
         document.get("signatures", []), tuple[Signature, ...], shape.SIGNATURES_SHAPE, "signatures"
     )
-    if len(signatures) > limits.max_signatures:
-        raise ParseError(f"it has more than {limits.max_signatures} signatures")
+    _check_count(signatures, limits)
     common = _convert(signed or {}, Common, shape.of_role(role), "signed")
     if not -(2**63) <= common.version < 2**63:
         raise ParseError("its version is out of range")
@@ -178,7 +253,12 @@ def _open(role: RoleName, data: bytes, limits: Limits) -> _Envelope:
     _check_spelling(document, shape.ENVELOPE_SHAPE)
     _check_spelling(signed, shape.of_role(role))
     _check_spelling(document.get("signatures"), shape.SIGNATURES_SHAPE)
-    return _Envelope(signed, signatures, expires, read.plain, read.complete)
+    return _Envelope(signed, signatures, expires, None, read.plain, read.complete)
+
+
+def _check_count(signatures: tuple[Signature, ...], limits: Limits) -> None:
+    if len(signatures) > limits.max_signatures:
+        raise ParseError(f"it has more than {limits.max_signatures} signatures")
 
 
 def _expires(common: Common, data: bytes) -> int:
@@ -212,18 +292,16 @@ def _convert(value: object, kind: type[_T], place: Shape, name: str) -> _T:
         raise ParseError(f"a value of the wrong type stands at {name}{where.rstrip('`')}") from None
 
 
-def _signed(role: RoleName, data: bytes, limits: Limits) -> tuple[_Envelope, dict[str, Any]]:
-    envelope = _open(role, data, limits)
+def _body(envelope: _Envelope, kind: type[_C], type_name: str) -> _C:
+    """`signed` as `kind`; `PlainTargets` may stand for `TargetsBody`, which they resemble."""
     if not envelope.complete:
         raise ParseError("something follows the end of its JSON object")
     if envelope.signed is None:
         raise ParseError("it has no member signed")
-    return envelope, envelope.signed
-
-
-def _body(signed: dict[str, Any], kind: type[_C], type_name: str) -> _C:
-    places = {RootBody: shape.ROOT_SHAPE, TargetsBody: shape.TARGETS_SHAPE, MetaBody: shape.META_SHAPE}
-    body = _convert(signed, kind, places[kind], "signed")
+    if isinstance(envelope.signed, Common):
+        body = cast(_C, envelope.signed)
+    else:
+        body = _convert(envelope.signed, kind, _PLACES[kind], "signed")
     if body.kind != type_name:
         raise ParseError(f"its _type is not {type_name}")
     if body.version < 1:
@@ -233,9 +311,11 @@ def _body(signed: dict[str, Any], kind: type[_C], type_name: str) -> _C:
     return body
 
 
-def _message(envelope: _Envelope, signed: dict[str, Any]) -> bytes:
+def _message(envelope: _Envelope) -> bytes:
+    if envelope.message is not None:
+        return envelope.message
     try:
-        return canonical.encode_plain(signed) if envelope.plain else canonical.encode(signed)
+        return (canonical.encode_plain if envelope.plain else canonical.encode)(envelope.signed)
     except ValueError as error:
         raise ParseError(str(error)) from None
 
@@ -267,7 +347,7 @@ def _delegated(
     return tuple(first.values())
 
 
-def _check_lengths(files: Iterable[FileMeta]) -> None:
+def _check_lengths(files: Iterable[FileMeta | Listed]) -> None:
     if any(file.length < 0 for file in files):
         raise ParseError("a file in it has a negative length")
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from . import generate, online
-from .certificates import BadRootError, certificate_end, stored_root, trust_root
+from .certificates import BadRootError, have_ended, stored_root, trust_root
 from .delegations import BadTargetsError, verify_targets, verify_uploaded
+from .document import Document
 from .generate import NextTimestamp, VersionsExhaustedError
 from .instant import SECOND
 from .model import (
@@ -26,10 +27,20 @@ from .model import (
     Targets,
     Trusted,
     TrustState,
-    Upload,
 )
-from .names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, Gun, KeyId, RoleName, ancestors, is_delegation
-from .parse import ParseError, parse_root, parse_snapshot
+from .names import (
+    ROOT,
+    SNAPSHOT,
+    TARGETS,
+    TIMESTAMP,
+    Gun,
+    KeyId,
+    RoleName,
+    Sha256Hex,
+    ancestors,
+    is_delegation,
+)
+from .parse import ParseError
 from .refusal import conflict, invalid
 from .verify import BadSignaturesError, trust
 
@@ -66,7 +77,7 @@ class PublishPlan:
         return self.next_timestamp.over(snapshot)
 
 
-def needed_roles(uploads: Sequence[Upload]) -> frozenset[RoleName]:
+def needed_roles(uploads: Sequence[Document]) -> frozenset[RoleName]:
     """The stored roles that deciding needs besides the base roles.
 
     They are the uploaded delegations, their ancestors, and the delegations that an uploaded snapshot lists.
@@ -77,7 +88,7 @@ def needed_roles(uploads: Sequence[Upload]) -> frozenset[RoleName]:
     needed = named.union(*map(ancestors, named))
     if SNAPSHOT in uploaded:
         try:
-            listed = parse_snapshot(uploaded[SNAPSHOT]).body.meta
+            listed = uploaded[SNAPSHOT].snapshot().body.meta
         except ParseError:
             listed = {}
         if len(listed) <= MAX_LISTED:
@@ -85,41 +96,41 @@ def needed_roles(uploads: Sequence[Upload]) -> frozenset[RoleName]:
     return frozenset(needed - {TARGETS})
 
 
-def online_keys(state: TrustState, uploads: Sequence[Upload]) -> frozenset[KeyId]:
+def online_keys(stored: Mapping[RoleName, Document], uploads: Sequence[Document]) -> frozenset[KeyId]:
     """The key IDs (as computed) that the signer must be asked about before `plan` can decide.
 
     Without uploads: those that `freshness.renewal` needs.
     Never raises on a bad upload: what cannot be read names no keys, and `plan` says why it is refused.
     """
-    root = _by_role(uploads).get(ROOT, state.files.get(ROOT))
+    root = _by_role(uploads).get(ROOT, stored.get(ROOT))
     try:
-        return frozenset() if root is None else online.candidates(parse_root(root).body)
+        return frozenset() if root is None else online.candidates(root.root().body)
     except ParseError:
         return frozenset()
 
 
 def plan(
-    gun: Gun,
     state: TrustState,
-    uploads: Sequence[Upload],
+    stored: Mapping[RoleName, Document],
+    uploads: Sequence[Document],
     held: Mapping[KeyId, HeldKey],
     now_ns: int,
     lifetimes: Lifetimes,
 ) -> PublishPlan:
-    """Decide on an upload whose parts already passed `parse.check_part` one by one.
+    """Decide on an upload whose parts already passed `Document.check` one by one.
 
-    `held` is the signer's answer about `online_keys(state, uploads)`; `now_ns` counts nanoseconds since
+    `stored` are the files of `state`; `held` is the signer's answer about `online_keys(stored, uploads)`; `now_ns` counts nanoseconds since
     1970-01-01T00:00:00Z. A part named `timestamp` is never looked at; of several parts for one role the last counts.
 
     Raises:
         InvalidUpdate: a rule is broken; `name` says whose.
         VersionConflict: a stored version of a role is not lower.
     """
-    return _Planning(gun, state, _by_role(uploads), held, now_ns, lifetimes).plan()
+    return _Planning(state.gun, state, stored, _by_role(uploads), held, now_ns, lifetimes).plan()
 
 
-def _by_role(uploads: Sequence[Upload]) -> dict[RoleName, bytes]:
-    return {upload.role: upload.data for upload in uploads}
+def _by_role(uploads: Sequence[Document]) -> dict[RoleName, Document]:
+    return {upload.role: upload for upload in uploads}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +139,8 @@ class _Planning:
 
     gun: Gun
     state: TrustState
-    uploaded: Mapping[RoleName, bytes]
+    stored: Mapping[RoleName, Document]
+    uploaded: Mapping[RoleName, Document]
     held: Mapping[KeyId, HeldKey]
     now_ns: int
     lifetimes: Lifetimes
@@ -150,14 +162,13 @@ class _Planning:
     # 3.1 The trust anchor: the latest stored root, whatever its dates. Once its certificates have ended nothing
     # but a successor is taken, as clients cannot follow anything else.
     def _stored_root(self) -> Trusted[Root] | None:
-        data = self.state.files.get(ROOT)
-        if data is None:
+        if ROOT not in self.stored:
             return None
         try:
-            root = stored_root(self.gun, data)
-        except BadRootError as error:
+            root = stored_root(self.gun, self.stored[ROOT].root())
+        except (ParseError, BadRootError) as error:
             raise invalid("ErrBadRoot", f"the published root cannot be used: {error}") from None
-        if ROOT not in self.uploaded and certificate_end(self.gun, root) < self.now_ns:
+        if ROOT not in self.uploaded and have_ended(self.gun, root, self.now_ns):
             raise invalid(
                 "ErrBadRoot",
                 "the certificate in the published root has expired; publish a root with a new certificate, "
@@ -172,7 +183,7 @@ class _Planning:
                 raise invalid("ErrValidation", "the repository has no root yet, and none was sent")
             return current
         try:
-            parsed = parse_root(self.uploaded[ROOT])
+            parsed = self.uploaded[ROOT].root()
             published = 1 if current is None else current.body.version
             if parsed.body.version not in {published, published + 1}:
                 raise invalid("ErrBadRoot", self._wrong_root_version(parsed.body.version, current))
@@ -192,9 +203,9 @@ class _Planning:
 
     # 3.3
     def _targets(self, root: Root) -> dict[RoleName, Trusted[Targets]]:
-        files = {role: data for role, data in self.uploaded.items() if role == TARGETS or is_delegation(role)}
+        files = {role: file for role, file in self.uploaded.items() if role == TARGETS or is_delegation(role)}
         try:
-            return verify_uploaded(root, files, self.state.files, self.now_ns)
+            return verify_uploaded(root, files, self.stored, self.now_ns)
         except BadTargetsError as error:
             raise invalid("ErrBadTargets", str(error)) from None
 
@@ -206,14 +217,14 @@ class _Planning:
             return None
         role = root.body.roles[SNAPSHOT]
         try:
-            parsed = parse_snapshot(self.uploaded[SNAPSHOT])
+            parsed = self.uploaded[SNAPSHOT].snapshot()
             snapshot = trust(parsed, root.body.keys, role.keyids, role.threshold)
         except (ParseError, BadSignaturesError) as error:
             raise invalid("ErrBadSnapshot", f"the snapshot file is not valid: {error}") from None
         if snapshot.body.expires < self.now_ns:
             raise invalid("ErrBadSnapshot", "the snapshot file has expired; sign it again")
-        for name, data in _seen(root, targets).items():
-            if not generate.same_hashes(snapshot.body.meta.get(name, FileMeta()), data):
+        for name, actual in self._seen(targets).items():
+            if not generate.same_hashes(snapshot.body.meta.get(name, FileMeta()), actual):
                 raise invalid(
                     "ErrBadSnapshot", f"the snapshot does not list {name} as it was sent or is published"
                 )
@@ -223,7 +234,7 @@ class _Planning:
     def _next_snapshot(
         self, root: Trusted[Root], targets: Mapping[RoleName, Trusted[Targets]]
     ) -> SigningOrder:
-        if TARGETS not in targets and TARGETS not in self.state.files:
+        if TARGETS not in targets and TARGETS not in self.stored:
             raise invalid("ErrValidation", "the repository has no targets file yet, and none was sent")
         self._refuse_misuse(root.body)
         keys = online.signers(self.gun, root.body, SNAPSHOT, self.held)
@@ -234,8 +245,7 @@ class _Planning:
                 "publish with the snapshot key, or hand the role to the server (notary key rotate GUN snapshot -r)",
                 missing=SNAPSHOT,
             )
-        entries = self._previous_entries()
-        entries |= {role: generate.describe(data) for role, data in _seen(root, targets).items()}
+        entries = self._previous_entries() | self._seen(targets)
         expires = self.now_ns + self.lifetimes.snapshot * SECOND
         return generate.next_snapshot(self.gun, entries, self._following(SNAPSHOT), expires, keys)
 
@@ -245,19 +255,28 @@ class _Planning:
         If there is a stored snapshot that cannot be read, all that is known to be stored is listed instead:
         a file too many harms nobody, a missing one would be lost.
         """
-        stored = self.state.files.get(SNAPSHOT)
+        stored = self.stored.get(SNAPSHOT)
         try:
-            entries = {} if stored is None else generate.kept_entries(parse_snapshot(stored).body)
+            entries = {} if stored is None else generate.kept_entries(stored.snapshot().body)
         except ParseError:
             entries = {
                 role: FileMeta({"sha256": bytes.fromhex(summary.sha256)}, summary.length)
                 for role, summary in self.state.latest.items()
                 if generate.listable(role)
             }
-        targets = self.state.files.get(TARGETS)
-        if targets is not None and not generate.matches(entries.get(TARGETS, FileMeta()), targets):
-            entries[TARGETS] = generate.describe(targets)
+        # Not looked at if it is replaced: it may be large.
+        if TARGETS in self.stored and TARGETS not in self.uploaded:
+            actual = self.stored[TARGETS].meta
+            if not generate.matches(entries.get(TARGETS, FileMeta()), actual):
+                entries[TARGETS] = actual
         return entries
+
+    def _seen(self, targets: Mapping[RoleName, Trusted[Targets]]) -> dict[RoleName, FileMeta]:
+        """How every file is listed that this upload has made us look at."""
+        return {role: self._latest(role).meta for role in (ROOT, *targets)}
+
+    def _latest(self, role: RoleName) -> Document:
+        return self.uploaded[role] if role in self.uploaded else self.stored[role]
 
     # 3.5
     def _next_timestamp(self, root: Root) -> NextTimestamp:
@@ -287,7 +306,9 @@ class _Planning:
     # 3.6
     def _newer(self, accepted: Sequence[Accepted]) -> Iterator[NewFile]:
         for file in accepted:
-            new = generate.new_file(file.parsed.role, file.body.version, file.parsed.data)
+            upload = self.uploaded[file.parsed.role]
+            sha256 = Sha256Hex(upload.meta.hashes["sha256"].hex())
+            new = NewFile(upload.role, file.body.version, upload.data, sha256)
             stored = self.state.latest.get(new.role)
             if stored is not None and stored.version >= new.version:
                 raise conflict(new, stored)
@@ -304,7 +325,7 @@ class _Planning:
             self._check_listed(snapshot.body)
         if ROOT in self.uploaded and TARGETS not in targets:
             try:
-                verify_targets(root, self.state.files[TARGETS])
+                verify_targets(root, self.stored[TARGETS])
             except BadTargetsError as error:
                 raise invalid(
                     "ErrBadRoot",
@@ -316,18 +337,13 @@ class _Planning:
             raise invalid("ErrBadSnapshot", f"the snapshot lists more than {MAX_LISTED} files")
         for name, entry in snapshot.meta.items():
             role = RoleName(name)
-            data = self.uploaded.get(role, self.state.files.get(role)) if generate.listable(name) else None
-            if data is None:
+            file = self.uploaded.get(role, self.stored.get(role)) if generate.listable(name) else None
+            if file is None:
                 raise invalid(
                     "ErrBadSnapshot", f"the snapshot lists {name}, which is neither sent nor published"
                 )
-            if not generate.matches(entry, data):
+            if not generate.matches(entry, file.meta):
                 raise invalid(
                     "ErrBadSnapshot",
                     f"the snapshot does not list the latest {name}, or gives a wrong hash or length; run publish again",
                 )
-
-
-def _seen(root: Trusted[Root], targets: Mapping[RoleName, Trusted[Targets]]) -> dict[RoleName, bytes]:
-    """The bytes of every file that this upload has made us look at."""
-    return {ROOT: root.parsed.data} | {role: file.parsed.data for role, file in targets.items()}
