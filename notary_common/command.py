@@ -15,7 +15,7 @@ import click
 if TYPE_CHECKING:
     from .config import Config, Reading
     from .database import DatabaseError, DatabaseTarget
-    from .migrate import Tree
+    from .schema import Tree
     from .sections import Storage
 
 PACKAGE = "notary-trust-server"
@@ -169,7 +169,7 @@ def database_target(storage: Storage, base_dir: Path) -> DatabaseTarget:
 def database_problems(storage: Storage, base_dir: Path, tree: Tree, config_file: Path) -> list[str]:
     """What keeps the daemon from using its database: unreachable, or its tables are not those of this version."""
     from .database import DatabaseError, SqliteTarget  # noqa: PLC0415
-    from .migrate import schema_problem  # noqa: PLC0415
+    from .schema import schema_problem  # noqa: PLC0415
 
     try:
         target = database_target(storage, base_dir)

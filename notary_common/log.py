@@ -6,6 +6,7 @@ structlog's context variables. SIGUSR1 and SIGUSR2 step the level as Notary's da
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 import signal
@@ -39,6 +40,8 @@ _BEARER = re.compile(r"(?P<before>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}",
 _PEM = re.compile(
     r"-----BEGIN (?P<kind>[A-Z ]*PRIVATE KEY)-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
 )
+_SUSPICIOUS = re.compile(r"[\s:=]")
+"""Each of the four patterns above needs one of these: most values are known to be clean at once."""
 REDACTED = "[redacted]"
 _STATEMENT_LOGGERS = ("aiosqlite", "alembic", "asyncio", "sqlalchemy")
 """Libraries whose lines below errors are statements with their parameters, or of no use to an operator."""
@@ -47,14 +50,15 @@ _STATEMENT_LOGGERS = ("aiosqlite", "alembic", "asyncio", "sqlalchemy")
 def redact(value: object) -> object:
     """`value` without what looks like a secret; containers are copied, other objects become their text."""
     if isinstance(value, str):
+        if _SUSPICIOUS.search(value) is None:
+            return value
         text = _PEM.sub(rf"[\g<kind> {REDACTED}]", value)
         for pattern, end in ((_URL_PASSWORD, "@"), (_PARAMETER, ""), (_BEARER, "")):
             text = pattern.sub(rf"\g<before>{REDACTED}{end}", text)
         return text
     if isinstance(value, dict):
         return {
-            str(key): REDACTED if _SECRET_KEY.search(str(key)) else redact(item)
-            for key, item in value.items()
+            str(key): REDACTED if _names_secret(str(key)) else redact(item) for key, item in value.items()
         }
     if isinstance(value, list | tuple | set | frozenset):
         return [redact(item) for item in value]
@@ -64,6 +68,11 @@ def redact(value: object) -> object:
         # Nothing binary belongs into a log, and what it is nobody can tell.
         return f"[{len(value)} bytes]"
     return redact(str(value))
+
+
+@functools.lru_cache(maxsize=1024)
+def _names_secret(key: str) -> bool:
+    return _SECRET_KEY.search(key) is not None
 
 
 def configure(level: str, log_format: LogFormat) -> None:
@@ -126,20 +135,22 @@ def install_level_signals() -> None:
     signal.signal(signal.SIGUSR2, _step)
 
 
-def _step(number: int, _frame: FrameType | None) -> None:
-    move = 1 if number == signal.SIGUSR1 else -1
+def step_level(move: int) -> str:
+    """Log more (1) or less (-1) by one step; what Notary's daemons say about it."""
     before = level()
     place = STEPS.index(before) + move
     if 0 <= place < len(STEPS):
         set_level(STEPS[place])
-        line = f"Successfully setting log level to {STEPS[place]}"
-    else:
-        step, bound = ("increase", "higher") if move > 0 else ("decrease", "lower")
-        line = (
-            f"Attempt to {step} log level failed, will remain at {before} level, "
-            f"error: log level can not be set {bound} than {before}"
-        )
-    sys.stdout.write(line + "\n")
+        return f"Successfully setting log level to {STEPS[place]}"
+    step, bound = ("increase", "higher") if move > 0 else ("decrease", "lower")
+    return (
+        f"Attempt to {step} log level failed, will remain at {before} level, "
+        f"error: log level can not be set {bound} than {before}"
+    )
+
+
+def _step(number: int, _frame: FrameType | None) -> None:
+    sys.stdout.write(step_level(1 if number == signal.SIGUSR1 else -1) + "\n")
     sys.stdout.flush()
 
 

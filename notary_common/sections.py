@@ -16,28 +16,28 @@ LEVELS = ("debug", "info", "warning", "warn", "error", "fatal", "panic")
 def known_backend(value: object) -> str:
     """A database this version speaks, by Notary's name; the others are refused with what to do."""
     word = text(value)
-    if word == "mysql":
-        raise ValueError('"mysql" is not supported by this version; use postgres or sqlite3')
     if word == "rethinkdb":
         raise ValueError(
-            '"rethinkdb" is not supported; set up postgres or sqlite3 and publish the repositories anew'
+            '"rethinkdb" is not supported; set up postgres or mysql and publish the repositories anew'
         )
-    return one_of("sqlite3", "postgres", "memory")(value)
+    return one_of("sqlite3", "postgres", "mysql", "memory")(value)
 
 
 class Storage(Section):
     """Where data is kept."""
 
     backend: Annotated[str, BeforeValidator(known_backend)] | None = Field(
-        default=None, description="`sqlite3`, `postgres`, or `memory` (lost when the process ends). Required."
+        default=None,
+        description="`sqlite3`, `postgres`, `mysql` (MariaDB too), or `memory` (lost when the process ends). Required.",
     )
     db_url: Secret | None = Field(
         default=None,
         description="SQLite: a path, relative to the configuration file. PostgreSQL: "
-        "`postgres://user:password@host:port/database?sslmode=...`. Required unless the backend is `memory`.",
+        "`postgres://user:password@host:port/database?sslmode=...`. MySQL: "
+        "`user:password@tcp(host:port)/database?parseTime=True&tls=...`. Required unless the backend is `memory`.",
     )
     pool_size: Annotated[int, BeforeValidator(between(1, 500))] = Field(
-        default=10, description="Database connections kept open at most, 1 to 500."
+        default=10, description="Database connections that each process keeps open at most, 1 to 500."
     )
     pool_timeout: Annotated[float, BeforeValidator(duration(0.1, 300))] = Field(
         default=3.0,
@@ -77,7 +77,7 @@ def common_problems(raw: Mapping[str, object]) -> list[Problem]:
     """What must hold between the leaves of the common sections."""
     problems: list[Problem] = []
     if raw.get("storage.backend") is None:
-        problems.append(Problem("storage.backend", "is missing; write sqlite3, postgres or memory"))
+        problems.append(Problem("storage.backend", "is missing; write sqlite3, postgres, mysql or memory"))
     elif raw["storage.backend"] != "memory" and raw.get("storage.db_url") is None:
         problems.append(Problem("storage.db_url", "is missing; say where the database is"))
     if raw.get("reporting.bugsnag.api_key") is None and any(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
+import ssl
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from notary_common.collector import settle
 from notary_common.command import database_target
-from notary_common.database import create_engine
-from notary_common.migrate import upgrade_engine
+from notary_common.database import Database, EngineDatabase, open_database
 from notary_common.tls import client_context, server_context
 from notary_common.values import Listen
 
@@ -18,12 +20,16 @@ from .config import ServerConfig, TrustService
 from .http.caching import CachePolicy
 from .http.call import Services, Settings
 from .http.health import Health
+from .http.limits import BACKLOG
+from .http.listen import bind
 from .http.server import HttpServer
 from .metrics import Metrics
 from .operations.context import Context
 from .ports import RemoteSigner
+from .refresher import refreshing
 from .signing.local_signer import LocalSigner
 from .signing.remote_signer import HttpSigner
+from .storage.renewals import SqlRenewals
 from .storage.sql_store import SqlStore
 from .tuf.parse import Limits
 
@@ -36,8 +42,8 @@ class SystemClock:
         return time.time_ns()
 
 
-async def serve(config: ServerConfig, ready: Callable[[str], None] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, then let running requests finish.
+async def serve(config: ServerConfig, ready: Callable[[str], None]) -> None:
+    """Serve in this process until SIGTERM, SIGINT or SIGHUP, then let running requests finish.
 
     `ready` is told the address as soon as it answers.
 
@@ -45,41 +51,87 @@ async def serve(config: ServerConfig, ready: Callable[[str], None] | None = None
         OSError: the address cannot be listened on.
         TlsError, DatabaseError: what the configuration names cannot be opened.
     """
-    address = config.server.http_addr
-    if address is None:
-        raise ValueError("a configuration without server.http_addr is never accepted")
     # Loaded before anything else opens: without its certificate this server does not start at all.
-    files = config.server
-    tls = None
-    if files.tls_cert_file is not None and files.tls_key_file is not None:
-        tls = server_context(files.tls_cert_file, files.tls_key_file, files.client_ca_file)
+    tls = listening_tls(config)
+    listeners = listen(config)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stopped.set)
-    async with open_services(config) as services:
+    address = shown_address(config, listeners)
+    await serve_on(config, listeners, tls, stopped, Metrics(), lambda: ready(address))
+
+
+async def serve_on(
+    config: ServerConfig,
+    listeners: Sequence[socket.socket],
+    tls: ssl.SSLContext | None,
+    stopped: asyncio.Event,
+    metrics: Metrics,
+    ready: Callable[[], None],
+) -> None:
+    """Serve over these sockets until `stopped`, then let running requests finish; the sockets are closed.
+
+    `ready` is called as soon as connections are accepted.
+
+    Raises:
+        TlsError, DatabaseError: what the configuration names cannot be opened.
+    """
+    async with open_services(config, metrics) as services:
         server = HttpServer(services)
-        port = await server.start(address.host, address.port, tls)
+        await server.start(listeners, tls)
+        settle()
         try:
-            if ready is not None:
-                shown = Listen(address.host or "localhost", port)
-                ready(f"{'https' if tls else 'http'}://{shown}")
+            ready()
             await stopped.wait()
         finally:
             await server.stop(config.limits.shutdown_timeout)
 
 
+def listening_tls(config: ServerConfig) -> ssl.SSLContext | None:
+    """What to listen with; None: plain HTTP.
+
+    Raises:
+        TlsError: a file cannot be used.
+    """
+    files = config.server
+    if files.tls_cert_file is None or files.tls_key_file is None:
+        return None
+    return server_context(files.tls_cert_file, files.tls_key_file, files.client_ca_file)
+
+
+def listen(config: ServerConfig) -> list[socket.socket]:
+    """Sockets that listen on the configured address: from now on connections wait instead of being refused.
+
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+    listeners = bind(config.server.address.host, config.server.address.port)
+    for listener in listeners:
+        listener.listen(BACKLOG)
+    return listeners
+
+
+def shown_address(config: ServerConfig, listeners: Sequence[socket.socket]) -> str:
+    """The address for people, with the port that was chosen for 0."""
+    scheme = "http" if config.server.tls_cert_file is None else "https"
+    return f"{scheme}://{Listen(config.server.address.host or 'localhost', listeners[0].getsockname()[1])}"
+
+
 @asynccontextmanager
-async def open_services(config: ServerConfig) -> AsyncIterator[Services]:
-    """Database, signer, metrics and health checks; closed in reverse at the end.
+async def open_services(config: ServerConfig, metrics: Metrics) -> AsyncIterator[Services]:
+    """Database, signer and health checks of one process; closed in reverse at the end.
 
     Raises:
         TlsError, DatabaseError: what the configuration names cannot be opened.
     """
     limits = config.limits
     async with AsyncExitStack() as opened:
+        target = database_target(config.storage, config.base_dir)
+        pool = config.storage
+        database = open_database(target, pool_size=pool.pool_size, pool_timeout=pool.pool_timeout)
         context = Context(
-            store=await _open_store(config, opened),
+            store=await _open_store(database, limits.max_cache_bytes, target.in_memory, opened),
             signer=_open_signer(config.trust_service, opened),
             clock=SystemClock(),
             algorithm=config.trust_service.key_algorithm or "ed25519",
@@ -87,6 +139,7 @@ async def open_services(config: ServerConfig) -> AsyncIterator[Services]:
             max_changes=limits.max_changefeed_records,
             publishing=asyncio.Semaphore(limits.max_concurrent_publishes),
         )
+        opened.push_async_callback(context.reader.close)
         settings = Settings(
             caching=CachePolicy(
                 config.caching.max_age.current_metadata, config.caching.max_age.consistent_metadata
@@ -96,9 +149,10 @@ async def open_services(config: ServerConfig) -> AsyncIterator[Services]:
             max_parts=limits.max_parts,
             request_timeout=limits.request_timeout,
         )
-        services = Services(context, settings, Metrics(), Health())
+        services = Services(context, settings, metrics, Health())
         watching = asyncio.create_task(services.health.watch(context, services.metrics))
         opened.push_async_callback(_end, services.health, watching)
+        await opened.enter_async_context(refreshing(context, SqlRenewals(database), services.metrics))
         yield services
 
 
@@ -108,14 +162,15 @@ async def _end(health: Health, watching: asyncio.Task[None]) -> None:
     await watching
 
 
-async def _open_store(config: ServerConfig, opened: AsyncExitStack) -> SqlStore:
-    storage = config.storage
-    target = database_target(storage, config.base_dir)
-    engine = create_engine(target, pool_size=storage.pool_size, pool_timeout=storage.pool_timeout)
-    store = SqlStore(engine)
+async def _open_store(
+    database: Database, cache_bytes: int, in_memory: bool, opened: AsyncExitStack
+) -> SqlStore:
+    store = SqlStore(database, cache_bytes)
     opened.push_async_callback(store.close)
-    if target.in_memory:
-        await upgrade_engine(engine, "server", lambda _: None)
+    if in_memory and isinstance(database, EngineDatabase):
+        from notary_common.migrate import upgrade_engine  # noqa: PLC0415 - alembic would slow every start down
+
+        await upgrade_engine(database.engine, "server", lambda _: None)
     return store
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,13 +29,23 @@ from notary_common.command import (
 )
 
 if TYPE_CHECKING:
+    from structlog.stdlib import BoundLogger
+
     from notary_common.log import LogFormat
 
     from .config import ServerConfig
     from .storage.sql_store import SqlStore
 
 PROGRAM = "notary-server"
+MAX_WORKERS = 128
+"""More processes than machines have cores; at 10 database connections each PostgreSQL's usual 100 end much sooner."""
 Result = TypeVar("Result")
+
+
+def _worker_count(_context: click.Context, _option: click.Parameter, number: int) -> int:
+    if not 1 <= number <= MAX_WORKERS:
+        raise click.BadParameter(f"must be from 1 to {MAX_WORKERS}")
+    return number
 
 
 @click.group(cls=Daemon)
@@ -50,23 +62,43 @@ def main() -> None:
 
 @main.command()
 @config_option("server-config.json")
+@click.option(
+    "--workers",
+    metavar="N",
+    type=int,
+    default=1,
+    show_default=True,
+    callback=_worker_count,
+    help=f"Server processes, 1 to {MAX_WORKERS}. One for each core is best. Each keeps up to storage.pool_size "
+    "database connections.",
+)
 @serve_options
-def serve(config_file: Path, check_config: bool, logf: LogFormat, debug: bool, bootstrap: bool) -> None:
+def serve(
+    config_file: Path, check_config: bool, logf: LogFormat, debug: bool, bootstrap: bool, workers: int
+) -> None:
     """Serve until SIGTERM or SIGINT.
+
+    With --workers, SIGHUP reads the configuration and its certificates anew without dropping a request.
 
     \b
     Example:
       notary-server serve --config server-config.json --check-config
       notary-server serve --config server-config.json
+      notary-server serve --config server-config.json --workers 4
     """
     if bootstrap:
         refuse_bootstrap(PROGRAM)
-    config = _checked(config_file)
-    alerts = [alert for files in _tls_files(config) for alert in tls_warnings(files)]
+    config, problems = _looked_at(config_file, workers)
+    if config is None:
+        refuse(PROGRAM, config_file, problems)
     if check_config:
-        good(alerts)
+        good(_alerts(config))
         return
-    _start(config, logf, debug, alerts)
+    logger = _begin_log(config, logf, debug)
+    if workers == 1:
+        _start(config, logger)
+    else:
+        _start_workers(config, logger, config_file, workers)
 
 
 @main.group()
@@ -144,20 +176,26 @@ def show_repository(config_file: Path, gun: str, as_json: bool) -> None:
     click.echo(json.dumps(report, indent=2) if as_json else show_as_text(report))
 
 
-def _checked(config_file: Path) -> ServerConfig:
-    """The configuration, if the server could start with it; else all problems, and the end."""
-    from .config import inspect  # noqa: PLC0415
+def _looked_at(config_file: Path, workers: int) -> tuple[ServerConfig | None, list[str]]:
+    """The configuration, or all that keeps the server from starting with it."""
+    from notary_common.config import ConfigError  # noqa: PLC0415 - pydantic would slow --help down
 
-    reading = inspected(PROGRAM, config_file, inspect)
+    from .config import inspect, worker_problems  # noqa: PLC0415
+    from .workers.apart import apart  # noqa: PLC0415
+
+    try:
+        reading = inspect(config_file, os.environ)
+    except ConfigError as error:
+        return None, list(error.problems)
     draft = reading.draft
-    problems = [str(problem) for problem in reading.problems]
+    problems = [str(problem) for problem in (*reading.problems, *worker_problems(draft, workers))]
     for files in _tls_files(draft):
         problems += tls_problems(files)
     if reading.sound("storage.backend", "storage.db_url"):
-        problems += database_problems(draft.storage, draft.base_dir, "server", config_file)
-    if problems:
-        refuse(PROGRAM, config_file, problems)
-    return reading.accepted()
+        look = partial(database_problems, draft.storage, draft.base_dir, "server", config_file)
+        # The master of several workers never opens the database itself.
+        problems += look() if workers == 1 else apart(look)
+    return (None, problems) if problems else (reading.accepted(), [])
 
 
 def _tls_files(config: ServerConfig) -> tuple[dict[str, Path | None], ...]:
@@ -177,19 +215,67 @@ def _tls_files(config: ServerConfig) -> tuple[dict[str, Path | None], ...]:
     )
 
 
-def _start(config: ServerConfig, logf: LogFormat, debug: bool, alerts: list[str]) -> None:
+def _alerts(config: ServerConfig) -> list[str]:
+    return [alert for files in _tls_files(config) for alert in tls_warnings(files)]
+
+
+def _start(config: ServerConfig, logger: BoundLogger) -> None:
+    """Serve in this process."""
     import uvloop  # noqa: PLC0415
 
-    from notary_common import log  # noqa: PLC0415
     from notary_common.database import DatabaseError  # noqa: PLC0415
     from notary_common.tls import TlsError  # noqa: PLC0415
 
     from .app import serve as run  # noqa: PLC0415
 
+    failure = ""
+    try:
+        uvloop.run(run(config, lambda address: logger.info("serving", address=address)))
+    except* (TlsError, DatabaseError) as group:
+        failure = f"cannot start: {group.exceptions[0]}"
+    except* OSError as group:
+        failure = _cannot_listen(config, "; ".join(str(error) for error in group.exceptions))
+    if failure:
+        stop(PROGRAM, failure)
+
+
+def _start_workers(config: ServerConfig, logger: BoundLogger, config_file: Path, workers: int) -> None:
+    """Be the master of worker processes."""
+    from notary_common.tls import TlsError  # noqa: PLC0415
+
+    from .app import listen, listening_tls, shown_address  # noqa: PLC0415
+    from .workers.manager import run  # noqa: PLC0415
+    from .workers.plan import Plan  # noqa: PLC0415
+
+    def replan() -> Plan | None:
+        new, problems = _looked_at(config_file, workers)
+        if new is not None and new.server.http_addr != config.server.http_addr:
+            problems = ["server.http_addr: cannot change while the server runs; restart it"]
+        if new is not None and not problems:
+            try:
+                return Plan(new, listening_tls(new))
+            except TlsError as error:
+                problems = [str(error)]
+        logger.error("reload refused, the server goes on as it is", problems=problems)
+        return None
+
+    try:
+        plan, listeners = Plan(config, listening_tls(config)), listen(config)
+    except TlsError as error:
+        stop(PROGRAM, f"cannot start: {error}")
+    except OSError as error:
+        stop(PROGRAM, _cannot_listen(config, str(error)))
+    run(plan, listeners, shown_address(config, listeners), workers, replan)
+
+
+def _begin_log(config: ServerConfig, logf: LogFormat, debug: bool) -> BoundLogger:
+    """Log from now on, and say what whoever starts the server should know."""
+    from notary_common import log  # noqa: PLC0415
+
     log.configure(config.logging.level, logf)
     log.install_level_signals()
     logger = log.get_logger("notary_server")
-    for alert in alerts:
+    for alert in _alerts(config):
         logger.error(alert)
     if debug:
         logger.warning(
@@ -201,23 +287,18 @@ def _start(config: ServerConfig, logf: LogFormat, debug: bool, alerts: list[str]
         logger.warning("server.tls_cert_file is not set: serving plain HTTP")
     if config.trust_service.type == "local":
         logger.error("trust_service.type is local: the signing keys are lost when this process ends")
-    failure = ""
-    try:
-        uvloop.run(run(config, lambda address: logger.info("serving", address=address)))
-    except* (TlsError, DatabaseError) as group:
-        failure = f"cannot start: {group.exceptions[0]}"
-    except* OSError as group:
-        reason = "; ".join(str(error) for error in group.exceptions)
-        failure = f"server.http_addr: cannot listen on {config.server.address} ({reason}); free it or choose another"
-    if failure:
-        stop(PROGRAM, failure)
+    return logger
+
+
+def _cannot_listen(config: ServerConfig, reason: str) -> str:
+    return f"server.http_addr: cannot listen on {config.server.address} ({reason}); free it or choose another"
 
 
 def _with_store(config_file: Path, work: Callable[[SqlStore], Awaitable[Result]]) -> Result:
     """Do `work` with the configured database; stops with a sentence if it cannot be used."""
     import asyncio  # noqa: PLC0415
 
-    from notary_common.database import create_engine  # noqa: PLC0415
+    from notary_common.database import open_database  # noqa: PLC0415
 
     from .config import inspect  # noqa: PLC0415
     from .errors import StoreUnavailable  # noqa: PLC0415
@@ -234,7 +315,7 @@ def _with_store(config_file: Path, work: Callable[[SqlStore], Awaitable[Result]]
         refuse(PROGRAM, config_file, ["storage: a database in memory can only be seen by the server itself"])
 
     async def run() -> Result:
-        store = SqlStore(create_engine(target, pool_size=1))
+        store = SqlStore(open_database(target, pool_size=1))
         try:
             return await work(store)
         finally:

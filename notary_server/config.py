@@ -159,6 +159,10 @@ class Limits(Section):
     max_changefeed_records: Annotated[int, BeforeValidator(between(1, 100000))] = Field(
         default=10_000, description="Changefeed records in one answer, 1 to 100000."
     )
+    max_cache_bytes: Annotated[int, BeforeValidator(between(0, 1 << 36))] = Field(
+        default=64 << 20,
+        description="Bytes of metadata that each process keeps in memory, 0 to 68719476736. 0 keeps none.",
+    )
     max_concurrent_publishes: Annotated[int, BeforeValidator(between(1, 1000))] = Field(
         default=8, description="Publishes worked on at the same time, 1 to 1000; more wait their turn."
     )
@@ -248,4 +252,24 @@ def _remote_problems(raw: Mapping[str, object]) -> list[Problem]:
         ]
     if raw.get("trust_service.key_algorithm") is None:
         problems.append(Problem("trust_service.key_algorithm", "is missing; write ecdsa, ed25519 or rsa"))
+    return problems
+
+
+def worker_problems(config: ServerConfig, workers: int) -> list[Problem]:
+    """Why so many processes cannot serve this together: what one keeps to itself, the others do not see."""
+    if workers == 1:
+        return []
+    problems = []
+    if config.storage.backend == "memory":
+        problems.append(
+            Problem(
+                "storage.backend", "each worker would have a memory of its own; use postgres, or --workers 1"
+            )
+        )
+    if config.trust_service.type == "local":
+        problems.append(
+            Problem(
+                "trust_service.type", "each worker would have keys of its own; use remote, or --workers 1"
+            )
+        )
     return problems

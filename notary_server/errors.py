@@ -133,5 +133,9 @@ class SignerRefused(NotaryError):
     """The signer was asked and said no; a fault of ours or a policy, never the client's."""
 
 
+class KeyGone(SignerRefused):
+    """The signer no longer holds a key that it described before. Operations ask afresh and plan again."""
+
+
 class HeadMoved(NotaryError):
     """Another writer committed to this GUN since it was read. Operations plan again; never rendered as is."""

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict, deque
 from collections.abc import Iterator
-from threading import Lock
-from typing import Final
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    ProcessCollector,
+    generate_latest,
+    values,
+)
 from prometheus_client.core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
 OPERATIONS: Final = (
@@ -23,69 +33,65 @@ OPERATIONS: Final = (
 )
 _QUANTILES: Final = (0.5, 0.9, 0.99)
 _WINDOW: Final = 1024
-"""The latest observations that quantiles are taken over, per operation."""
+"""The latest requests that quantiles are taken over, per operation."""
+
+_REQUESTS: Final = "notary_server_http_requests_total"
+_REQUESTS_HELP: Final = "Total number of HTTP requests made."
+_SUMMARIES: Final = (
+    ("notary_server_http_request_duration_microseconds", "The HTTP request latencies in microseconds."),
+    ("notary_server_http_request_size_bytes", "The HTTP request sizes in bytes."),
+    ("notary_server_http_response_size_bytes", "The HTTP response sizes in bytes."),
+)
+"""In the order of an `_Observation`."""
+_CHECK: Final = "notary_server_check_operational"
+_CHECK_HELP: Final = "Whether the last health check succeeded."
+_RENEWALS: Final = "notary_server_renewals"
+_RENEWALS_HELP: Final = "Repositories whose timestamp was, or could not be, renewed ahead of time."
+_OVERDUE: Final = "notary_server_renewals_overdue"
+_OVERDUE_HELP: Final = "Repositories whose timestamp should have been renewed by now, by what is in the way."
+
+OVERDUE_REASONS: Final = ("signer", "impossible")
+"""The signer cannot be asked; or it holds no keys, refuses, or the stored metadata does not allow a renewal."""
+
+_Observation = tuple[float, int, int]
+"""Microseconds, bytes of the request, bytes of the answer."""
 
 
-class Summary(Collector):
-    """Count, sum and recent quantiles of one quantity, per operation."""
+@dataclass(slots=True)
+class _Tally:
+    """The requests of one operation, method and status. Plain numbers, because every request passes here."""
 
-    def __init__(self, name: str, documentation: str) -> None:
-        self._name = name
-        self._documentation = documentation
-        self._count: defaultdict[str, int] = defaultdict(int)
-        self._sum: defaultdict[str, float] = defaultdict(float)
-        self._recent: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_WINDOW))
-        # Scrapes may come from another thread than the requests.
-        self._lock = Lock()
+    recent: deque[_Observation]
+    requests: int = 0
+    microseconds: float = 0.0
+    request_bytes: int = 0
+    response_bytes: int = 0
 
-    def observe(self, operation: str, value: float) -> None:
-        """Take one observation into account."""
-        with self._lock:
-            self._count[operation] += 1
-            self._sum[operation] += value
-            self._recent[operation].append(value)
-
-    def collect(self) -> Iterator[Metric]:
-        """The samples, as the registry asks for them."""
-        metric = Metric(self._name, self._documentation, "summary")
-        with self._lock:
-            for operation in OPERATIONS:
-                labels = {"operation": operation}
-                recent = sorted(self._recent[operation])
-                for quantile in _QUANTILES:
-                    value = recent[int(quantile * (len(recent) - 1))] if recent else float("nan")
-                    metric.add_sample(self._name, {**labels, "quantile": str(quantile)}, value)
-                metric.add_sample(self._name + "_sum", labels, self._sum[operation])
-                metric.add_sample(self._name + "_count", labels, self._count[operation])
-        yield metric
+    @property
+    def sums(self) -> _Observation:
+        return self.microseconds, self.request_bytes, self.response_bytes
 
 
 class Metrics:
-    """One process's metrics, in a registry of their own."""
+    """One process's metrics. For its event loop only: nothing here is locked."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, window: int = _WINDOW) -> None:
+        """`window`: the latest requests of each operation that are kept for quantiles."""
+        self._tallies: dict[tuple[str, str, int], _Tally] = {}
+        self._recent: defaultdict[str, deque[_Observation]] = defaultdict(lambda: deque(maxlen=window))
         self._registry = CollectorRegistry()
+        registry = self._register()
+        self._check = Gauge(_CHECK, _CHECK_HELP, ("check",), registry=registry, multiprocess_mode="livemin")
+        self._renewals = Counter(_RENEWALS, _RENEWALS_HELP, ("outcome",), registry=registry)
+        self._overdue = Gauge(
+            _OVERDUE, _OVERDUE_HELP, ("reason",), registry=registry, multiprocess_mode="livemax"
+        )
+
+    def _register(self) -> CollectorRegistry | None:
+        """Say what `exposition` shows; where to register what counts by itself, if anywhere."""
         ProcessCollector(registry=self._registry)
-        prefix = "notary_server_http"
-        self._requests = Counter(
-            f"{prefix}_requests_total",
-            "Total number of HTTP requests made.",
-            ("code", "method", "operation"),
-            registry=self._registry,
-        )
-        self._duration = Summary(
-            f"{prefix}_request_duration_microseconds", "The HTTP request latencies in microseconds."
-        )
-        self._request_size = Summary(f"{prefix}_request_size_bytes", "The HTTP request sizes in bytes.")
-        self._response_size = Summary(f"{prefix}_response_size_bytes", "The HTTP response sizes in bytes.")
-        for summary in (self._duration, self._request_size, self._response_size):
-            self._registry.register(summary)
-        self._check = Gauge(
-            "notary_server_check_operational",
-            "Whether the last health check succeeded.",
-            ("check",),
-            registry=self._registry,
-        )
+        self._registry.register(_Requests(self._tallies, self._recent))
+        return self._registry
 
     def request(
         self,
@@ -97,16 +103,134 @@ class Metrics:
         request_bytes: int,
         response_bytes: int,
     ) -> None:
-        """Count one answered request."""
-        self._requests.labels(str(code), method.lower(), operation).inc()
-        self._duration.observe(operation, seconds * 1e6)
-        self._request_size.observe(operation, request_bytes)
-        self._response_size.observe(operation, response_bytes)
+        """Count one answered request. `operation` is one of `OPERATIONS`."""
+        tally = self._tallies.get((operation, method, code))
+        if tally is None:
+            tally = self._tallies[operation, method, code] = _Tally(self._recent[operation])
+        microseconds = seconds * 1e6
+        tally.requests += 1
+        tally.microseconds += microseconds
+        tally.request_bytes += request_bytes
+        tally.response_bytes += response_bytes
+        tally.recent.append((microseconds, request_bytes, response_bytes))
 
     def check(self, name: str, *, operational: bool) -> None:
         """Remember the outcome of a health check."""
         self._check.labels(name).set(operational)
 
+    def renewal(self, outcome: str) -> None:
+        """Count one renewal ahead of time. `outcome` is `renewed` or `failed`."""
+        self._renewals.labels(outcome).inc()
+
+    def overdue(self, reason: str, number: int) -> None:
+        """Remember what the last sweep found. `reason` is one of `OVERDUE_REASONS`."""
+        self._overdue.labels(reason).set(number)
+
     def exposition(self) -> bytes:
         """All metrics in the Prometheus text format, version 0.0.4."""
         return generate_latest(self._registry)
+
+
+class _Requests(Collector):
+    """The tallies of one process, with quantiles over the latest requests."""
+
+    def __init__(
+        self, tallies: dict[tuple[str, str, int], _Tally], recent: defaultdict[str, deque[_Observation]]
+    ) -> None:
+        self._tallies = tallies
+        self._recent = recent
+
+    def collect(self) -> Iterator[Metric]:
+        """The samples, as the registry asks for them."""
+        requests = Metric(_REQUESTS.removesuffix("_total"), _REQUESTS_HELP, "counter")
+        for (operation, method, code), tally in self._tallies.items():
+            requests.add_sample(_REQUESTS, _labels(operation, method, code), tally.requests)
+        yield requests
+        for place, (name, documentation) in enumerate(_SUMMARIES):
+            yield self._summary(place, name, documentation)
+
+    def _summary(self, place: int, name: str, documentation: str) -> Metric:
+        summary = Metric(name, documentation, "summary")
+        for operation in OPERATIONS:
+            labels = {"operation": operation}
+            recent = sorted(observation[place] for observation in self._recent[operation])
+            for quantile in _QUANTILES:
+                value = recent[int(quantile * (len(recent) - 1))] if recent else float("nan")
+                summary.add_sample(name, {**labels, "quantile": str(quantile)}, value)
+            tallies = [tally for key, tally in self._tallies.items() if key[0] == operation]
+            summary.add_sample(name + "_sum", labels, sum(tally.sums[place] for tally in tallies))
+            summary.add_sample(name + "_count", labels, sum(tally.requests for tally in tallies))
+        return summary
+
+
+class SharedMetrics(Metrics):
+    """One worker's part of the metrics of several; `exposition` shows them all as one server.
+
+    Quantiles of several processes cannot be put together and are left out, as is what belongs to one process.
+    """
+
+    def __init__(self, directory: Path, slot: int) -> None:
+        """To be made once in a process, and before it makes any other metric.
+
+        Args:
+            directory: where all workers keep their parts.
+            slot: this worker's own among those that live; its successor goes on with the counters in it.
+        """
+        self._directory = directory
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
+        # By slot and not by process: files of the dead would become more with every reload.
+        values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
+        super().__init__(window=0)
+        self._counters: dict[tuple[str, str, int], Any] = {}
+        self._totals = {
+            operation: [
+                (
+                    self._cell("summary", name, "_count", documentation, operation=operation),
+                    self._cell("summary", name, "_sum", documentation, operation=operation),
+                )
+                for name, documentation in _SUMMARIES
+            ]
+            for operation in OPERATIONS
+        }
+
+    def _register(self) -> CollectorRegistry | None:
+        MultiProcessCollector(self._registry, str(self._directory))  # type: ignore[no-untyped-call]
+        return None
+
+    def flush(self) -> None:
+        """Put what was counted since the last time where the other workers see it."""
+        for (operation, method, code), tally in self._tallies.items():
+            if not tally.requests:
+                continue
+            counter = self._counters.get((operation, method, code))
+            if counter is None:
+                name, labels = _REQUESTS.removesuffix("_total"), _labels(operation, method, code)
+                counter = self._cell("counter", name, "_total", _REQUESTS_HELP, **labels)
+                self._counters[operation, method, code] = counter
+            counter.inc(tally.requests)
+            for (count, total), amount in zip(self._totals[operation], tally.sums, strict=True):
+                count.inc(tally.requests)
+                total.inc(amount)
+            tally.requests = tally.request_bytes = tally.response_bytes = 0
+            tally.microseconds = 0.0
+
+    def exposition(self) -> bytes:
+        """All metrics of all workers; what the others counted in the last second may be missing."""
+        self.flush()
+        return super().exposition()
+
+    @staticmethod
+    def _cell(kind: str, name: str, suffix: str, documentation: str, **labels: str) -> Any:
+        """A number in this worker's file. The metric classes themselves can only count one by one."""
+        return values.ValueClass(
+            kind, name, name + suffix, tuple(labels), tuple(labels.values()), documentation
+        )
+
+
+def forget_worker(directory: Path, slot: int) -> None:
+    """Remove what held only while the worker in `slot` lived. Its counters stay: they must never go down."""
+    mark_process_dead(slot, str(directory))  # type: ignore[no-untyped-call]
+
+
+def _labels(operation: str, method: str, code: int) -> dict[str, str]:
+    return {"code": str(code), "method": method.lower(), "operation": operation}

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
+from functools import lru_cache
+from typing import Final
+
+KEPT_DATES: Final = 4096
+"""Dates whose spelling is remembered: what is read is read again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,7 @@ def cache_headers(max_age: int, *, must_revalidate: bool) -> dict[str, str]:
     return {"Cache-Control": control + (", must-revalidate" if must_revalidate else "")}
 
 
-def last_modified(moment: datetime) -> dict[str, str]:
-    """The date header of a file stored at `moment` (aware, UTC)."""
+@lru_cache(KEPT_DATES)
+def last_modified(moment: datetime) -> Mapping[str, str]:
+    """The date header of a file stored at `moment` (aware, UTC); not to be changed."""
     return {"Last-Modified": format_datetime(moment, usegmt=True)}

@@ -47,6 +47,7 @@ class Call:
     Attributes:
         gun, role: of the address, decoded; empty where it has none. The GUN is a possible one.
         selector: the version or checksum of the address, as spelled.
+        headers: by lower-case name.
         read_body: the whole body, bounded; raises `MalformedUpload` if it cannot be had.
     """
 

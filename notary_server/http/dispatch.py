@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
 from notary_common.log import get_logger
 from notary_server.errors import InvalidGun, MetadataNotFound, NotaryError
@@ -12,10 +14,15 @@ from notary_server.tuf.names import Gun, RoleName, gun_problem
 from .answer import TEXT, Answer
 from .call import Call, Services
 from .render import render, render_unknown
-from .routes import KNOWN_METHODS, Route, find_route
+from .routes import KNOWN_METHODS, Handler, Route, find_route
 from .target import BadTarget, Target, decode_target
 
 _log = get_logger()
+
+MAX_KEPT_TARGET: Final = 512
+"""Bytes of a request target that is remembered; that of a checksum has some 150."""
+KEPT_TARGETS: Final = 4096
+"""Request targets that are remembered, the least recently asked for is forgotten: 10 MiB at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +33,26 @@ class Outcome:
     operation: str | None = None
 
 
-async def dispatch(
-    services: Services,
-    method: str,
-    raw_target: str,
-    headers: Mapping[str, str],
-    read_body: Callable[[], Awaitable[bytes]],
-    request_id: str,
-) -> Outcome:
-    """Answer one request; never raises an error of ours."""
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Who answers a request, and what its target names. `operation` as in `Outcome`, the rest as in `Call`."""
+
+    handler: Handler
+    operation: str | None
+    gun: Gun
+    role: RoleName
+    selector: str
+    query: str
+
+
+def resolve(method: str, raw_target: str, gun_prefixes: tuple[str, ...]) -> Address | Outcome:
+    """Find out who answers, or the answer itself where the target alone decides it."""
+    find = _resolve if len(raw_target) <= MAX_KEPT_TARGET else _resolve.__wrapped__
+    return find(method, raw_target, gun_prefixes)
+
+
+@lru_cache(KEPT_TARGETS)
+def _resolve(method: str, raw_target: str, gun_prefixes: tuple[str, ...]) -> Address | Outcome:
     try:
         target = decode_target(raw_target)
     except BadTarget:
@@ -46,16 +64,38 @@ async def dispatch(
     if found is None:
         return Outcome(render(_no_route()) if method in KNOWN_METHODS else Answer(405))
     route, names = found
-    call = Call(
-        services,
-        Gun(names.get("gun", "")),
-        RoleName(names.get("role", "")),
-        names.get("selector", ""),
-        target.query or "",
-        headers,
-        read_body,
-    )
-    return Outcome(await _answer(route, call, request_id), route.operation)
+    gun = Gun(names.get("gun", ""))
+    refusal = _gun_refusal(route, gun, gun_prefixes) if gun else None
+    if refusal is not None:
+        return Outcome(render(refusal), route.operation)
+    if isinstance(route.answer, Answer):
+        return Outcome(route.answer, route.operation)
+    role, selector = RoleName(names.get("role", "")), names.get("selector", "")
+    return Address(route.answer, route.operation, gun, role, selector, target.query or "")
+
+
+async def answer(
+    services: Services,
+    address: Address,
+    headers: Mapping[str, str],
+    read_body: Callable[[], Awaitable[bytes]],
+    request_id: str,
+) -> Outcome:
+    """Let the handler answer; never raises an error of ours."""
+    gun = address.gun
+    call = Call(services, gun, address.role, address.selector, address.query, headers, read_body)
+    try:
+        found = await address.handler(call)
+    except NotaryError as error:
+        if error.status >= 500:
+            # The cause is for operators alone: clients get `message`.
+            cause = "" if error.__cause__ is None else str(error.__cause__)
+            _log.error("request failed", code=error.code, reason=error.message, cause=cause, gun=gun)
+        found = render(error) if error.code != "UNKNOWN" else render_unknown(request_id)
+    except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer and the log gets the rest
+        _log.exception("request failed: a defect of this server", gun=gun)
+        found = render_unknown(request_id)
+    return Outcome(found, address.operation)
 
 
 def bad_request() -> Answer:
@@ -68,35 +108,16 @@ def _answered_directly(method: str, target: Target) -> bool:
     return method == "GET" and target.only_slashes_doubled
 
 
-async def _answer(route: Route, call: Call, request_id: str) -> Answer:
-    try:
-        if call.gun:
-            _check_gun(route, call)
-        return await route.answer(call)
-    except NotaryError as error:
-        if error.status >= 500:
-            # The cause is for operators alone: clients get `message`.
-            cause = "" if error.__cause__ is None else str(error.__cause__)
-            _log.error("request failed", code=error.code, reason=error.message, cause=cause, gun=call.gun)
-        return render(error) if error.code != "UNKNOWN" else render_unknown(request_id)
-    except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer and the log gets the rest
-        _log.exception("request failed: a defect of this server", gun=call.gun)
-        return render_unknown(request_id)
-
-
-def _check_gun(route: Route, call: Call) -> None:
-    """Refuse repositories that this server does not take and names that none can have."""
-    prefixes = call.services.settings.gun_prefixes
+def _gun_refusal(route: Route, gun: Gun, prefixes: tuple[str, ...]) -> NotaryError | None:
+    """Why this server does not take a repository of that name, or none can have it; None if neither."""
     problem: str | None
-    if prefixes and not call.gun.startswith(prefixes):
+    if prefixes and not gun.startswith(prefixes):
         problem = "this server only takes repositories whose name begins with " + " or ".join(prefixes)
     else:
-        problem = gun_problem(call.gun)
+        problem = gun_problem(gun)
     if problem is None:
-        return
-    if route.operation == "UpdateTUF":
-        raise InvalidGun(problem)
-    raise _no_route()
+        return None
+    return InvalidGun(problem) if route.operation == "UpdateTUF" else _no_route()
 
 
 def _no_route() -> MetadataNotFound:

@@ -1,14 +1,14 @@
-"""One function per route: each translates a request into a use case and its result into an answer."""
+"""One function (or answer) per route: each translates a request into a use case and its result into an answer."""
 
 from __future__ import annotations
 
 from base64 import b64encode
 from datetime import UTC, datetime
+from typing import Final
 
 from notary_server.operations import changefeed, delete_repository, keys, publish, read_metadata
 from notary_server.operations.changefeed import Change
 from notary_server.operations.keys import HeldKey
-from notary_server.operations.off_loop import off_loop
 from notary_server.operations.read_metadata import StoredFile
 from notary_server.tuf.names import TIMESTAMP
 
@@ -21,18 +21,16 @@ from .query import first_values
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-async def ping(_call: Call) -> Answer:
-    """Say that a trust server is here; from memory, since clients give up on it after five seconds."""
-    return Answer(body=b"{}", content_type=TEXT)
+PING: Final = Answer(body=b"{}", content_type=TEXT)
+"""Says that a trust server is here; always the same, since clients give up on it after five seconds."""
 
 
 async def update(call: Call) -> Answer:
     """Publish: all parts of the form or none."""
     settings, context = call.services.settings, call.services.context
-    boundary = form_boundary(call.headers.get("Content-Type"))
+    boundary = form_boundary(call.headers.get("content-type"))
     body = await call.read_body()
-    form = parts(body, boundary, settings.max_parts)
-    uploads = await off_loop(len(body), publish.collect, form, context.limits)
+    uploads = await publish.collect(context, len(body), parts(body, boundary, settings.max_parts))
     await publish.publish(context, call.gun, uploads)
     return Answer()
 

@@ -23,28 +23,29 @@ _DIGEST: Final = r"(?P<selector>[0-9a-fA-F]{64}|[0-9a-fA-F]{96}|[0-9a-fA-F]{128}
 _VERSION: Final = r"(?P<selector>[0-9]+)"
 
 
+Handler = Callable[[Call], Awaitable[Answer]]
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One row: a method, a pattern of the whole decoded path, who answers, and its name in the metrics.
+    """One row: a method, a pattern of the whole decoded path, who answers (or the answer), its name in the metrics.
 
     Patterns are greedy, so the last `/_trust/` of a path is the one that counts: a GUN may hold one itself.
     """
 
     method: str
     pattern: re.Pattern[str]
-    answer: Callable[[Call], Awaitable[Answer]]
+    answer: Handler | Answer
     operation: str | None = None
 
 
-def _route(
-    method: str, pattern: str, answer: Callable[[Call], Awaitable[Answer]], operation: str | None = None
-) -> Route:
+def _route(method: str, pattern: str, answer: Handler | Answer, operation: str | None = None) -> Route:
     return Route(method, re.compile(pattern, re.ASCII), answer, operation)
 
 
 # The first row that fits counts: a checksum before a version before a role of that spelling.
 ROUTES: Final = (
-    _route("GET", r"/v2/", handlers.ping),
+    _route("GET", r"/v2/", handlers.PING),
     _route("POST", _TUF, handlers.update, "UpdateTUF"),
     _route("GET", _TUF + _ROLE + r"\." + _DIGEST + r"\.json", handlers.file_by_checksum, "GetRoleByHash"),
     _route("GET", _TUF + _VERSION + r"\." + _ROLE + r"\.json", handlers.file_by_version, "GetRoleByVersion"),

@@ -1,0 +1,163 @@
+"""Requests of every kind, answered through aiohttp's low-level server, whose single handler is ours.
+
+aiohttp's own router is not used: it works on normalised addresses, and ours must not be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import partial
+from typing import Any, cast
+
+import structlog
+from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMethod
+
+from notary_common.log import get_logger
+
+from . import limits
+from .answer import TEXT, Answer
+from .body import read_body
+from .dispatch import Outcome, answer, bad_request, resolve
+from .record import record
+from .serialize import SERVER
+from .traffic import Traffic
+
+_log = get_logger()
+
+
+class AiohttpConnection(web.RequestHandler):
+    """A connection that closes if nothing is asked on it, and answers broken HTTP as Notary does.
+
+    Attributes:
+        busy: whether a request is being answered.
+        ending: whether the client has sent all it will ever send.
+    """
+
+    def __init__(self, deadline: float, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._opening = self._loop.call_at(deadline, self.force_close)
+        self.busy = False
+        self.ending = False
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._opening.cancel()
+        super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override] # aiohttp never keeps a half-closed connection
+        """The client has sent all it will ever send: answer what it asked, then close.
+
+        TLS knows no such state; there the connection is closed at once.
+        """
+        self.ending = True
+        waiting = self._waiter is not None and not self._waiter.done()
+        if self.ssl_context is not None or waiting or not self._request_count:
+            return False
+        if self._current_request is not None:
+            self._end_body(self._current_request)
+        return True
+
+    def request_began(self, request: web.BaseRequest) -> None:
+        """A whole request header has arrived."""
+        self._opening.cancel()
+        self._end_body(request)
+        self.busy = True
+
+    def request_ended(self) -> None:
+        """Its answer is known."""
+        self.busy = False
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to what never became a request; aiohttp's own would quote it back."""
+        self._opening.cancel()
+        if isinstance(exc, BadHttpMethod):
+            return _to_response(Answer(405, close=True), "")
+        if status >= 500:
+            _log.error("a request could not be answered", exc_info=exc)
+            return _to_response(Answer(500, b"500 Internal Server Error", TEXT, close=True), "")
+        return _to_response(bad_request(), "")
+
+    def _end_body(self, request: web.BaseRequest) -> None:
+        """If nothing more can come of the request's body, let whoever reads it know."""
+        if self.ending and not request.content.is_eof():
+            request.content.set_exception(web.RequestPayloadError("the body ends early"))
+
+
+class AiohttpServer(web.Server):
+    """Takes connections over and answers what arrives on them."""
+
+    def __init__(self, traffic: Traffic) -> None:
+        super().__init__(
+            self._answer,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=limits.KEEPALIVE_TIMEOUT,
+            lingering_time=limits.LINGER_TIMEOUT,
+            max_line_size=limits.MAX_LINE_BYTES,
+            max_field_size=limits.MAX_FIELD_BYTES,
+            max_headers=limits.MAX_FIELDS,
+        )
+        self._traffic = traffic
+
+    def take_over(self, transport: asyncio.Transport, received: bytes, deadline: float) -> None:
+        """Go on with a connection.
+
+        Args:
+            received: what has arrived on it and is not answered.
+            deadline: when to close it, in the loop's time, unless a request is complete by then.
+        """
+        connection = AiohttpConnection(deadline, self, loop=self._loop, **self._kwargs)
+        transport.set_protocol(connection)
+        connection.connection_made(transport)
+        connection.data_received(received)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        connection = cast("AiohttpConnection", request.protocol)
+        started = time.perf_counter()
+        traffic = self._traffic
+        services, settings = traffic.services, traffic.services.settings
+        request_id = traffic.new_request_id()
+        structlog.contextvars.bind_contextvars(**{"http.request.id": request_id})
+        connection.request_began(request)
+        try:
+            found = resolve(request.method, request.raw_path, settings.gun_prefixes)
+            if isinstance(found, Outcome):
+                outcome = found
+            else:
+                body = partial(read_body, request, settings.max_upload_bytes, settings.request_timeout)
+                outcome = await answer(services, found, request.headers, body, request_id)
+        finally:
+            connection.request_ended()
+        record(
+            services.metrics,
+            outcome,
+            request.method,
+            request.raw_path,
+            request.headers,
+            request.transport,
+            time.perf_counter() - started,
+        )
+        response = _to_response(outcome.answer, request_id)
+        if traffic.stopping or connection.ending:
+            response.force_close()
+        return response
+
+
+def _to_response(answer: Answer, request_id: str) -> web.Response:
+    """The answer as aiohttp sends it: whole, with its length."""
+    headers = {"Server": SERVER, **answer.headers}
+    if request_id:
+        headers["X-Request-ID"] = request_id
+    if answer.content_type is not None:
+        headers["Content-Type"] = answer.content_type
+    response = web.Response(status=answer.status, body=answer.body, headers=headers)
+    if answer.close or answer.status in {408, 413}:
+        response.force_close()
+    return response

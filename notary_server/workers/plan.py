@@ -1,0 +1,34 @@
+"""What worker processes are started with: decided in the master before the fork, the same for a whole generation."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from notary_server.config import ServerConfig
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A configuration that was checked whole.
+
+    Attributes:
+        tls: one context for all workers: a session that one of them began, every other resumes. None: plain HTTP.
+    """
+
+    config: ServerConfig
+    tls: ssl.SSLContext | None
+
+
+@dataclass(frozen=True)
+class Place:
+    """What outlives a generation.
+
+    Attributes:
+        address: for people, e.g. `https://localhost:4443`.
+        shared: a directory of the master's own, in which workers keep what master and other workers look at.
+    """
+
+    address: str
+    shared: Path
