@@ -9,13 +9,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import web
 
-from notary_common.database import DatabaseError, create_engine, parse_url
+from notary_common.collector import settle
+from notary_common.database import DatabaseError, EngineDatabase, open_database, parse_url
 from notary_common.log import get_logger
-from notary_common.migrate import engine_problem, upgrade_engine
+from notary_common.schema import tables_problem
 
 from .config import SignerConfig
 from .errors import StartRefused
-from .http.routes import build_application
+from .http.routes import build_server
 from .listen import listen
 from .operations import SignerService
 from .process import harden
@@ -43,16 +44,18 @@ async def _open_registry(config: SignerConfig, stack: AsyncExitStack) -> SqlRegi
     url = "" if storage.db_url is None else storage.db_url.get_secret_value()
     try:
         target = parse_url(storage.backend or "", url, config.base_dir)
-        engine = create_engine(target, pool_size=storage.pool_size, pool_timeout=storage.pool_timeout)
-        stack.push_async_callback(engine.dispose)
-        if target.in_memory:
-            await upgrade_engine(engine, "signer", _log.debug)
-        problem = await engine_problem(engine, "signer")
+        database = open_database(target, pool_size=storage.pool_size, pool_timeout=storage.pool_timeout)
+        stack.push_async_callback(database.close)
+        if isinstance(database, EngineDatabase) and target.in_memory:
+            from notary_common.migrate import upgrade_engine  # noqa: PLC0415 - alembic would slow every start down
+
+            await upgrade_engine(database.engine, "signer", _log.debug)
+        problem = await tables_problem(database, "signer")
     except DatabaseError as error:
         raise StartRefused(str(error)) from None
     if problem is not None:
         raise StartRefused(problem)
-    return SqlRegistry(engine, _foreign)
+    return SqlRegistry(database, _foreign)
 
 
 def _foreign(key_id: str) -> None:
@@ -81,7 +84,7 @@ async def _open_token(config: SignerConfig, stack: AsyncExitStack) -> HardwareTo
 
 
 async def serve(config: SignerConfig, ready: Callable[[str], None] | None = None) -> None:
-    """Run until SIGTERM or SIGINT, then finish the requests that run and close everything.
+    """Run until SIGTERM, SIGINT or SIGHUP, then finish the requests that run and close everything.
 
     Args:
         config: an accepted configuration.
@@ -94,20 +97,20 @@ async def serve(config: SignerConfig, ready: Callable[[str], None] | None = None
         _log.warning(problem)
     stop = _stop_signal()
     async with open_service(config) as service:
-        application = build_application(
+        server = build_server(
             service,
             max_request_bytes=config.limits.max_request_bytes,
             request_timeout=config.limits.request_timeout,
         )
-        runner = web.AppRunner(
-            application,
-            access_log=None,
+        runner = web.ServerRunner(
+            server,
             handle_signals=False,
             shutdown_timeout=config.limits.shutdown_timeout,
         )
         await runner.setup()
         try:
             address = await listen(runner, config.server)
+            settle()
             if ready is not None:
                 ready(address)
             await stop.wait()
@@ -119,6 +122,6 @@ async def serve(config: SignerConfig, ready: Callable[[str], None] | None = None
 def _stop_signal() -> asyncio.Event:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     return stop

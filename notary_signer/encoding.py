@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import lru_cache
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
@@ -23,6 +24,8 @@ PSS_SALT_BYTES: Final = 32
 """The salt length that Notary's verifier insists on."""
 
 _DER_OCTET_STRING: Final = 0x04
+_REMEMBERED_KEYS: Final = 512
+"""Loaded public keys that are remembered, a few kilobytes each: repositories in use sign again and again."""
 
 
 def key_id(algorithm: Algorithm, public: bytes) -> str:
@@ -84,7 +87,7 @@ def verifies(algorithm: Algorithm, public: bytes, signature: bytes, message: byt
         if algorithm == "ed25519":
             ed25519.Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
             return True
-        key = load_der_public_key(public)
+        key = _load(public)
         if algorithm == "ecdsa" and isinstance(key, ec.EllipticCurvePublicKey):
             if len(signature) != 2 * P256_COORDINATE_BYTES:
                 return False
@@ -99,3 +102,6 @@ def verifies(algorithm: Algorithm, public: bytes, signature: bytes, message: byt
     except (InvalidSignature, ValueError):
         return False
     return False
+
+
+_load: Final = lru_cache(maxsize=_REMEMBERED_KEYS)(load_der_public_key)

@@ -15,7 +15,7 @@ from .config import Server
 from .errors import StartRefused
 
 
-async def listen(runner: web.AppRunner, server: Server) -> str:
+async def listen(runner: web.ServerRunner, server: Server) -> str:
     """Listen where the configuration says; the address for people, with the port that was chosen for 0.
 
     Raises:

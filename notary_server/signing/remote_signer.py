@@ -9,10 +9,11 @@ from typing import Final, cast
 
 from notary_common import wire
 
-from ..errors import SignerRefused, SignerUnavailable
+from ..errors import KeyGone, SignerRefused, SignerUnavailable
 from ..tuf.keys import key_id
 from ..tuf.model import HeldKey, PublicKey, Signature, SigningOrder
 from ..tuf.names import Gun, KeyId, RoleName
+from .known_keys import KnownKeys
 from .transport import Endpoint, KeyNotHeldError, Transport
 
 MAX_DESCRIBED: Final = 64
@@ -20,7 +21,10 @@ MAX_DESCRIBED: Final = 64
 
 
 class HttpSigner:
-    """Implements `ports.RemoteSigner`. Nothing that the signer says about a key is believed without its ID."""
+    """Implements `ports.RemoteSigner`. Nothing that the signer says about a key is believed without its ID.
+
+    A key that the signer holds is asked for once: one that was retired since shows when it refuses to sign.
+    """
 
     def __init__(
         self, base_url: str, ssl: ssl.SSLContext | None, unix_socket: str | None, timeout: float
@@ -34,6 +38,7 @@ class HttpSigner:
             timeout: seconds for one call.
         """
         self._transport = Transport(Endpoint(base_url.rstrip("/"), ssl, unix_socket, timeout))
+        self._known = KnownKeys()
 
     async def close(self) -> None:
         """Close all connections."""
@@ -50,28 +55,45 @@ class HttpSigner:
         held = _held(key)
         if (held.gun, held.role, held.key.keytype) != (gun, role, algorithm):
             raise SignerRefused("the signer gave a key that was made for something else")
+        self._known.remember(held)
         return held
 
     async def describe_keys(self, key_ids: Collection[KeyId]) -> dict[KeyId, HeldKey]:
         """See `ports.RemoteSigner.describe_keys`."""
-        wanted = list(dict.fromkeys(key_ids))
-        held: dict[KeyId, HeldKey] = {}
+        held = self._known.among(key_ids)
+        wanted = [key for key in dict.fromkeys(key_ids) if key not in held]
         for begin in range(0, len(wanted), MAX_DESCRIBED):
-            batch = wanted[begin : begin + MAX_DESCRIBED]
-            body = wire.DescribeRequest([str(key) for key in batch])
-            try:
-                answer = await self._transport.call("POST", "/v1/keys/describe", body, wire.DescribeResponse)
-            except KeyNotHeldError:
-                raise SignerRefused("the signer refused to describe its keys") from None
-            for key in answer.keys:
-                described = _held(key)
-                if described.key_id not in batch:
-                    raise SignerRefused("the signer described a key that nobody asked for")
+            for described in await self._describe(wanted[begin : begin + MAX_DESCRIBED]):
+                self._known.remember(described)
                 held[described.key_id] = described
+        return held
+
+    async def _describe(self, key_ids: list[KeyId]) -> list[HeldKey]:
+        body = wire.DescribeRequest([str(key) for key in key_ids])
+        try:
+            answer = await self._transport.call("POST", "/v1/keys/describe", body, wire.DescribeResponse)
+        except KeyNotHeldError:
+            raise SignerRefused("the signer refused to describe its keys") from None
+        held = [_held(key) for key in answer.keys]
+        if not {key.key_id for key in held} <= set(key_ids):
+            raise SignerRefused("the signer described a key that nobody asked for")
         return held
 
     async def sign(self, order: SigningOrder) -> tuple[Signature, ...]:
         """See `ports.RemoteSigner.sign`. The signatures are verified where they are sealed."""
+        try:
+            return await self._sign_by_each(order)
+        except SignerRefused:
+            # The answer may be about keys that were remembered: if one is gone, another plan is needed.
+            self._known.forget(order.keys)
+            held = await self.describe_keys([key.key_id for key in order.keys])
+            if len(held) < len(order.keys):
+                raise KeyGone("the signer no longer holds a key that it described") from None
+            raise
+
+    async def _sign_by_each(self, order: SigningOrder) -> tuple[Signature, ...]:
+        if len(order.keys) == 1:
+            return (await self._sign_once(order, order.keys[0]),)
         calls = (self._sign_once(order, key) for key in order.keys)
         signatures = []
         for outcome in await asyncio.gather(*calls, return_exceptions=True):

@@ -9,23 +9,18 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, TypeVar
 
-import aiohttp
 import msgspec
 from structlog.contextvars import get_contextvars
 
 from notary_common import wire
 
 from ..errors import SignerRefused, SignerUnavailable
+from .connection import Connection, NotHttpError, connect
 
 MAX_CONNECTIONS: Final = 32
 """Connections to the signer at once; its token works on one thing at a time anyway."""
-MAX_RESPONSE_BYTES: Final = 1 << 20
-"""64 described keys are some 40 kB."""
 CONNECT_TIMEOUT: Final = 2.0
 """Seconds for a new connection with its TLS handshake: clients give the whole exchange five."""
-ATTEMPTS: Final = 2
-"""Every call of the signer's API may be repeated: creating gives the unused key again. A connection that was
-kept open may have died meanwhile, so one more attempt is made on a new one."""
 
 Answer = TypeVar("Answer")
 
@@ -40,7 +35,7 @@ class Endpoint:
 
     Attributes:
         base_url: `https://host:port`; for a Unix socket only its scheme counts.
-        tls: for `https`.
+        tls: for `https`; None: what the system believes.
         unix_socket: path of the socket, or None for TCP.
         timeout: seconds for one call, repetition included.
     """
@@ -52,17 +47,17 @@ class Endpoint:
 
 
 class Transport:
-    """Keeps connections to one signer. The session is made at the first call, inside the running loop."""
+    """Keeps connections to one signer; they are opened when calls need them."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._session: aiohttp.ClientSession | None = None
+        self._turns = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._idle: list[Connection] = []
 
     async def close(self) -> None:
-        """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        """Close all connections that no call uses."""
+        while self._idle:
+            self._idle.pop().close()
 
     async def call(self, method: str, path: str, body: msgspec.Struct | None, answer: type[Answer]) -> Answer:
         """Send `body` as JSON and read the answer.
@@ -72,77 +67,63 @@ class Transport:
             SignerUnavailable: no answer within the deadline, no connection, or 503.
             SignerRefused: any other answer that is not a success, or one that cannot be understood.
         """
+        data = b"" if body is None else msgspec.json.encode(body)
         try:
-            async with asyncio.timeout(self._endpoint.timeout):
-                status, data = await self._exchange(method, path, body)
+            async with asyncio.timeout(self._endpoint.timeout), self._turns:
+                status, content = await self._exchange(method, path, data)
         except TimeoutError:
             raise SignerUnavailable("the signer did not answer in time") from None
-        except (aiohttp.ClientError, OSError, ssl.SSLError) as error:
+        except (OSError, EOFError) as error:
             raise SignerUnavailable(f"the signer cannot be reached: {_reason(error)}") from error
+        except NotHttpError as error:
+            raise SignerRefused(str(error)) from None
         if status != HTTPStatus.OK:
-            raise _failure(status, data)
+            raise _failure(status, content)
         try:
-            return msgspec.json.decode(data, type=answer)
+            return msgspec.json.decode(content, type=answer)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise SignerRefused("the signer's answer cannot be understood") from None
 
-    async def _exchange(self, method: str, path: str, body: msgspec.Struct | None) -> tuple[int, bytes]:
-        headers = {"X-Request-ID": _request_id()}
-        data = None
-        if body is not None:
-            data = msgspec.json.encode(body)
-            headers["Content-Type"] = "application/json"
-        for attempt in range(1, ATTEMPTS + 1):
+    async def _exchange(self, method: str, path: str, data: bytes) -> tuple[int, bytes]:
+        while self._idle:
+            kept = self._idle.pop()
+            if kept.ended:
+                kept.close()
+                continue
             try:
-                async with self._open().request(
-                    method, self._endpoint.base_url + path, data=data, headers=headers, allow_redirects=False
-                ) as response:
-                    content = await response.content.read(MAX_RESPONSE_BYTES + 1)
-                    while not response.content.at_eof() and len(content) <= MAX_RESPONSE_BYTES:
-                        content += await response.content.read(MAX_RESPONSE_BYTES + 1)
-                    if len(content) > MAX_RESPONSE_BYTES:
-                        raise SignerRefused("the signer's answer is too long")
-                    return response.status, content
-            except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError):
-                raise
-            except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError):
-                if attempt == ATTEMPTS:
-                    raise
-        raise AssertionError("unreachable: the last attempt returns or raises")
+                return await self._over(kept, method, path, data)
+            except (ConnectionError, ssl.SSLError, EOFError):
+                # It died unnoticed, and the others with it. Every call of the signer's API may be repeated (creating
+                # gives the unused key again), so once more over a new one.
+                await self.close()
+                break
+        endpoint = self._endpoint
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            fresh = await connect(endpoint.base_url, endpoint.tls, endpoint.unix_socket)
+        return await self._over(fresh, method, path, data)
 
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            endpoint = self._endpoint
-            connector: aiohttp.BaseConnector
-            if endpoint.unix_socket is not None:
-                connector = aiohttp.UnixConnector(endpoint.unix_socket, limit=MAX_CONNECTIONS)
-            else:
-                connector = aiohttp.TCPConnector(
-                    limit=MAX_CONNECTIONS, ssl=True if endpoint.tls is None else endpoint.tls
-                )
-            self._session = aiohttp.ClientSession(
-                connector=connector,
-                timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=CONNECT_TIMEOUT),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=False,
-                auto_decompress=False,
-            )
-        return self._session
+    async def _over(self, connection: Connection, method: str, path: str, data: bytes) -> tuple[int, bytes]:
+        try:
+            answered = await connection.exchange(method, path, data, _request_id())
+        except BaseException:
+            connection.abort()
+            raise
+        if connection.ended:
+            connection.close()
+        else:
+            self._idle.append(connection)
+        return answered
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: OSError | EOFError) -> str:
     """What keeps us from the signer, for the log and for health."""
     match error:
-        case aiohttp.ClientConnectorCertificateError():
-            inner = error.certificate_error
-            text = inner.verify_message if isinstance(inner, ssl.SSLCertVerificationError) else str(inner)
-            return f"its certificate is refused ({text}); check trust_service.tls_ca_file and hostname"
-        case aiohttp.ServerDisconnectedError():
+        case ssl.SSLCertVerificationError():
+            return f"its certificate is refused ({error.verify_message}); check trust_service.tls_ca_file and hostname"
+        case ssl.SSLError() | EOFError() | ConnectionResetError() | BrokenPipeError():
             return "it closed the connection; perhaps it refuses trust_service.tls_client_cert"
-        case aiohttp.ClientConnectorError():
-            return error.os_error.strerror or type(error).__name__
         case _:
-            return type(error).__name__
+            return error.strerror or type(error).__name__
 
 
 def _request_id() -> str:

@@ -1,35 +1,58 @@
-"""The whole URL table, and the application around it."""
+"""The whole URL table, and the server around it."""
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final
 
 from aiohttp import web
 
 from notary_signer.operations import SignerService
 
 from . import handlers
-from .middleware import envelope
+from .envelope import envelope
+from .handlers import Call, Handler
+
+_KEYS: Final = "/v1/keys"
+TABLE: Final[Mapping[str, Mapping[str, Handler]]] = {
+    "/v1/health": {"GET": handlers.health},
+    "/v1/keys": {"POST": handlers.create_key},
+    "/v1/keys/describe": {"POST": handlers.describe_keys},
+    "/v1/keys/{key_id}": {"GET": handlers.get_key},
+    "/v1/keys/{key_id}/sign": {"POST": handlers.sign},
+    "/v1/keys/{key_id}/retire": {"POST": handlers.retire_key},
+}
+"""Addresses, and what answers there by method."""
 
 
-def build_application(
-    service: SignerService, *, max_request_bytes: int, request_timeout: float
-) -> web.Application:
-    """The signer's API over `service`.
+def build_server(service: SignerService, *, max_request_bytes: int, request_timeout: float) -> web.Server:
+    """The signer's API over `service`, for the running event loop.
 
     Args:
         max_request_bytes: longer bodies are refused with 413.
         request_timeout: seconds that a body may take to arrive.
     """
-    application = web.Application(middlewares=[envelope], client_max_size=max_request_bytes)
-    application[handlers.SERVICE] = service
-    application[handlers.REQUEST_TIMEOUT] = request_timeout
-    application.add_routes(
-        [
-            web.get("/v1/health", handlers.health, allow_head=False),
-            web.post("/v1/keys", handlers.create_key),
-            web.post("/v1/keys/describe", handlers.describe_keys),
-            web.get("/v1/keys/{key_id}", handlers.get_key, allow_head=False),
-            web.post("/v1/keys/{key_id}/sign", handlers.sign),
-            web.post("/v1/keys/{key_id}/retire", handlers.retire_key),
-        ]
-    )
-    return application
+    loop = asyncio.get_running_loop()
+
+    def bounded(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+        return web.BaseRequest(
+            message, payload, protocol, writer, task, loop, client_max_size=max_request_bytes
+        )
+
+    async def serve(request: web.BaseRequest) -> web.StreamResponse:
+        methods, key_id = _find(request.path)
+        return await envelope(Call(service, request, key_id, request_timeout), methods)
+
+    return web.Server(serve, request_factory=bounded, access_log=None)
+
+
+def _find(path: str) -> tuple[Mapping[str, Handler], str]:
+    """What the address answers, by method; and the key ID in it, or what stands in its place."""
+    if path in TABLE and "{" not in path:
+        return TABLE[path], ""
+    prefix, _, rest = path.partition(_KEYS + "/")
+    key_id, slash, verb = rest.partition("/")
+    if prefix or not key_id:
+        return {}, ""
+    return TABLE.get(f"{_KEYS}/{{key_id}}{slash}{verb}", {}), key_id

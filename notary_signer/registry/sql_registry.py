@@ -1,17 +1,15 @@
-"""The key registry over async SQLAlchemy: SQLite and PostgreSQL."""
+"""The key registry in SQL, on whatever database."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from notary_common.database import DatabaseError, is_postgres, statement, transaction
+from notary_common.database import Database, DatabaseError, Query, among
 from notary_common.wire import Algorithm, OnlineRole
 from notary_signer.errors import RegistryUnavailable
 from notary_signer.ports import KeyRecord, NewKey, PrivatePart
@@ -21,8 +19,64 @@ from .schema import ENCRYPTION_ALG, KEEPING, KEYWRAP_ALG, private_keys
 MAX_HINTS: Final = 1000
 """Foreign keys that are remembered as reported; beyond them nothing more is reported."""
 
-_OURS: Final = private_keys.c.encryption_alg.in_(tuple(KEEPING))
-_HELD: Final = sa.and_(_OURS, private_keys.c.deleted_at.is_(None))
+_KEYS: Final = private_keys.c
+_OURS: Final = sa.or_(*(_KEYS.encryption_alg == ours for ours in KEEPING))
+_HELD: Final = sa.and_(_OURS, _KEYS.deleted_at.is_(None))
+_COLUMNS: Final = (
+    _KEYS.key_id,
+    _KEYS.algorithm,
+    _KEYS.public,
+    _KEYS.encryption_alg,
+    _KEYS.passphrase_alias,
+    _KEYS.private,
+    _KEYS.gun,
+    _KEYS.role,
+    _KEYS.last_used,
+    _KEYS.deleted_at,
+)
+"""What `_record` takes apart, in this order."""
+
+_NEW: Final = tuple(
+    _KEYS[name]
+    for name in (
+        "created_at", "updated_at", "key_id", "encryption_alg", "keywrap_alg", "algorithm", "passphrase_alias",
+        "public", "private", "gun", "role",
+    )
+)  # fmt: skip
+_UNUSED: Final = sa.and_(
+    _HELD,
+    _KEYS.gun == sa.bindparam("gun"),
+    _KEYS.role == sa.bindparam("role"),
+    _KEYS.algorithm == sa.bindparam("algorithm"),
+    _KEYS.last_used.is_(None),
+)
+
+_GET: Final = Query(lambda _: sa.select(*_COLUMNS).where(_KEYS.key_id == sa.bindparam("key_id"), _OURS))
+_DESCRIBE: Final = Query(lambda kind: sa.select(*_COLUMNS).where(among(_KEYS.key_id, "key_ids", kind), _HELD))
+_FOREIGN: Final = Query(
+    lambda kind: sa.select(_KEYS.key_id).where(among(_KEYS.key_id, "key_ids", kind), sa.not_(_OURS))
+)
+_FIND_UNUSED: Final = Query(lambda _: sa.select(*_COLUMNS).where(_UNUSED).order_by(_KEYS.id).limit(1))
+_ADD: Final = Query(
+    lambda _: private_keys.insert().from_select(
+        [column.name for column in _NEW],
+        sa.select(*(sa.bindparam(column.name, type_=column.type) for column in _NEW)).where(
+            ~sa.exists(sa.select(_KEYS.id).where(_UNUSED))
+        ),
+    )
+)
+_MARK_USED: Final = Query(lambda _: _stamp("last_used"))
+_RETIRE: Final = Query(lambda _: _stamp("deleted_at"))
+_PING: Final = Query(lambda _: sa.select(_KEYS.id).limit(1))
+
+
+def _stamp(column: str) -> sa.Update:
+    now = sa.bindparam("now", type_=sa.DateTime())
+    return (
+        private_keys.update()
+        .where(_KEYS.key_id == sa.bindparam("wanted"), _HELD)
+        .values({column: now, "updated_at": now})
+    )
 
 
 def _now() -> datetime:
@@ -33,91 +87,68 @@ def _aware(moment: datetime | None) -> datetime | None:
     return None if moment is None else moment.replace(tzinfo=UTC)
 
 
-def _record(row: sa.Row[Any]) -> KeyRecord:
-    private = PrivatePart(KEEPING[row.encryption_alg], row.passphrase_alias, bytes(row.private))
+def _record(row: Sequence[Any]) -> KeyRecord:
+    key_id, algorithm, public, keeping, kek_label, blob, gun, role, last_used, deleted_at = row
     return KeyRecord(
-        key_id=row.key_id,
-        algorithm=row.algorithm,
-        public=bytes(row.public),
-        private=private,
-        gun=row.gun,
-        role=row.role,
-        last_used=_aware(row.last_used),
-        deleted_at=_aware(row.deleted_at),
+        key_id=key_id,
+        algorithm=algorithm,
+        public=bytes(public),
+        private=PrivatePart(KEEPING[keeping], kek_label, bytes(blob)),
+        gun=gun,
+        role=role,
+        last_used=_aware(last_used),
+        deleted_at=_aware(deleted_at),
     )
 
 
 class SqlRegistry:
-    """Implements `ports.KeyRegistry`. Whoever made the engine disposes of it."""
+    """Implements `ports.KeyRegistry`. Whoever opened the database closes it."""
 
-    def __init__(self, engine: AsyncEngine, on_foreign: Callable[[str], None]) -> None:
+    def __init__(self, database: Database, on_foreign: Callable[[str], None]) -> None:
         """`on_foreign` is told, once each, the ID of a key that was asked for but is another program's."""
-        self._engine = engine
+        self._database = database
         self._on_foreign = on_foreign
         self._hinted: set[str] = set()
 
     async def unused(self, gun: str, role: OnlineRole, algorithm: Algorithm) -> KeyRecord | None:
         """See `ports.KeyRegistry.unused`."""
-        async with _translated(), statement(self._engine) as connection:
-            return await self._unused(connection, gun, role, algorithm)
+        async with _translated(), self._database.statement() as session:
+            rows = await session.rows(_FIND_UNUSED, gun=gun, role=role, algorithm=algorithm)
+        return _record(rows[0]) if rows else None
 
     async def add_unless_unused(self, key: NewKey, gun: str, role: OnlineRole) -> KeyRecord:
         """See `ports.KeyRegistry.add_unless_unused`."""
-        async with _translated(), transaction(self._engine) as connection:
-            if is_postgres(connection):
-                # SQLite's transaction is the only writer from its start.
-                await connection.execute(
-                    sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _lock(gun, role, key.algorithm)}
-                )
-            winner = await self._unused(connection, gun, role, key.algorithm)
-            if winner is not None:
-                return winner
-            await connection.execute(private_keys.insert().values(_values(key, gun, role)))
+        turn = "\0".join(("notary-signer", gun, role, key.algorithm))
+        async with _translated(), self._database.transaction(turn) as session:
+            if not await session.run(_ADD, **_values(key, gun, role)):
+                (row,) = await session.rows(_FIND_UNUSED, gun=gun, role=role, algorithm=key.algorithm)
+                return _record(row)
         return KeyRecord(key.key_id, key.algorithm, key.public, key.private, gun, role, None, None)
-
-    @staticmethod
-    async def _unused(
-        connection: AsyncConnection, gun: str, role: OnlineRole, algorithm: Algorithm
-    ) -> KeyRecord | None:
-        query = (
-            private_keys.select()
-            .where(
-                _HELD,
-                private_keys.c.gun == gun,
-                private_keys.c.role == role,
-                private_keys.c.algorithm == algorithm,
-                private_keys.c.last_used.is_(None),
-            )
-            .order_by(private_keys.c.id)
-            .limit(1)
-        )
-        row = (await connection.execute(query)).first()
-        return None if row is None else _record(row)
 
     async def get(self, key_id: str) -> KeyRecord | None:
         """See `ports.KeyRegistry.get`."""
-        found = await self._find([key_id], _OURS)
-        return found[0] if found else None
+        async with _translated(), self._database.statement() as session:
+            rows = await session.rows(_GET, key_id=key_id)
+        if rows:
+            return _record(rows[0])
+        await self._hint({key_id})
+        return None
 
     async def describe(self, key_ids: list[str]) -> list[KeyRecord]:
         """See `ports.KeyRegistry.describe`."""
-        return await self._find(key_ids, _HELD)
-
-    async def _find(self, key_ids: list[str], among: sa.ColumnElement[bool]) -> list[KeyRecord]:
         if not key_ids:
             return []
-        query = private_keys.select().where(private_keys.c.key_id.in_(key_ids), among)
-        async with _translated(), statement(self._engine) as connection:
-            records = [_record(row) for row in await connection.execute(query)]
-        missing = set(key_ids) - {record.key_id for record in records} - self._hinted
-        if missing:
-            await self._hint(missing)
+        async with _translated(), self._database.statement() as session:
+            records = [_record(row) for row in await session.rows(_DESCRIBE, key_ids=key_ids)]
+        await self._hint(set(key_ids) - {record.key_id for record in records})
         return records
 
     async def _hint(self, missing: set[str]) -> None:
-        query = sa.select(private_keys.c.key_id).where(private_keys.c.key_id.in_(missing), sa.not_(_OURS))
-        async with _translated(), statement(self._engine) as connection:
-            foreign = list(await connection.scalars(query))
+        missing = missing - self._hinted
+        if not missing:
+            return
+        async with _translated(), self._database.statement() as session:
+            foreign = [row[0] for row in await session.rows(_FOREIGN, key_ids=list(missing))]
         for key_id in foreign:
             if len(self._hinted) < MAX_HINTS:
                 self._hinted.add(key_id)
@@ -125,30 +156,18 @@ class SqlRegistry:
 
     async def mark_used(self, key_id: str) -> bool:
         """See `ports.KeyRegistry.mark_used`."""
-        now = _now()
-        update = (
-            private_keys.update()
-            .where(private_keys.c.key_id == key_id, _HELD)
-            .values(last_used=now, updated_at=now)
-        )
-        async with _translated(), transaction(self._engine) as connection:
-            return (await connection.execute(update)).rowcount == 1
+        async with _translated(), self._database.statement() as session:
+            return await session.run(_MARK_USED, wanted=key_id, now=_now()) == 1
 
     async def retire(self, key_id: str) -> None:
         """See `ports.KeyRegistry.retire`."""
-        now = _now()
-        update = (
-            private_keys.update()
-            .where(private_keys.c.key_id == key_id, _HELD)
-            .values(deleted_at=now, updated_at=now)
-        )
-        async with _translated(), transaction(self._engine) as connection:
-            await connection.execute(update)
+        async with _translated(), self._database.statement() as session:
+            await session.run(_RETIRE, wanted=key_id, now=_now())
 
     async def ping(self) -> None:
         """See `ports.KeyRegistry.ping`."""
-        async with _translated(), statement(self._engine) as connection:
-            await connection.execute(sa.select(private_keys.c.id).limit(1))
+        async with _translated(), self._database.statement() as session:
+            await session.rows(_PING)
 
 
 def _values(key: NewKey, gun: str, role: OnlineRole) -> dict[str, object]:
@@ -166,12 +185,6 @@ def _values(key: NewKey, gun: str, role: OnlineRole) -> dict[str, object]:
         "gun": gun,
         "role": role,
     }
-
-
-def _lock(gun: str, role: str, algorithm: str) -> int:
-    """PostgreSQL's advisory lock for one (GUN, role, algorithm); a collision only makes two creations wait."""
-    digest = hashlib.sha256("\0".join(("notary-signer", gun, role, algorithm)).encode("utf-8")).digest()
-    return int.from_bytes(digest[:8], "big", signed=True)
 
 
 @asynccontextmanager

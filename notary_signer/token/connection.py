@@ -198,7 +198,10 @@ class Connection:
             private.destroy()
 
     def generate(self, algorithm: Algorithm, label: str) -> NewKey:
-        """Make a key, keep it the way the self-test found, and prove that it can be got at again.
+        """Make a key, keep it the way the self-test found, and prove that it signs. Its handle stays loaded.
+
+        That what was wrapped can be unwrapped is proved for the token, at start and by every probe, not for each
+        key: it would take as long as all the rest.
 
         Raises:
             TokenFault: the token has no such algorithm, or the new key does not work.
@@ -215,7 +218,10 @@ class Connection:
         )
         try:
             key = self._kept(algorithm, objects.public_bytes(algorithm, public), private, keeping)
-            self._prove(algorithm, self._handle(key.key_id, algorithm, key.private), key.public)
+            if wrapped and not objects.seal_in(private):
+                original, private = private, objects.unwrap(self._kek(KEK_LABEL), algorithm, key.private.blob)
+                original.destroy()
+            self._prove(algorithm, private, key.public)
         except BaseException:
             with suppress(exceptions.PKCS11Error):
                 private.destroy()
@@ -223,8 +229,7 @@ class Connection:
         finally:
             with suppress(exceptions.PKCS11Error):
                 public.destroy()
-        if wrapped:
-            private.destroy()
+        self._keep(key.key_id, private)
         return key
 
     def _kept(self, algorithm: Algorithm, public: bytes, private: PrivateKey, keeping: Keeping) -> NewKey:
@@ -261,13 +266,16 @@ class Connection:
                     "the token does not hold this key" if not found else "the token holds this key twice"
                 )
             handle = found[0]
+        self._keep(key_id, handle)
+        return handle
+
+    def _keep(self, key_id: str, handle: PrivateKey) -> None:
         self._handles[key_id] = handle
         while len(self._handles) > self._max_handles:
             _, evicted = self._handles.popitem(last=False)
             # A resident key is the only copy: its handle is let go, the object stays.
             if not evicted[pkcs11.Attribute.TOKEN]:
                 evicted.destroy()
-        return handle
 
     def discard(self, key: NewKey) -> None:
         """Forget a key; destroy it if the token is where it lives."""

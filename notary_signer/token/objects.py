@@ -20,6 +20,7 @@ from pkcs11 import (
     Session,
 )
 from pkcs11.constants import DEFAULT
+from pkcs11.exceptions import PKCS11Error
 from pkcs11.mechanisms import MGF
 
 from notary_common.wire import Algorithm
@@ -135,6 +136,15 @@ def public_bytes(algorithm: Algorithm, public: PublicKey) -> bytes:
 def wrap(kek: SecretKey, private: PrivateKey) -> bytes:
     """The private key encrypted under the KEK (RFC 5649)."""
     return bytes(kek.wrap_key(private, mechanism=_WRAPPING))  # type: ignore[attr-defined]
+
+
+def seal_in(private: PrivateKey) -> bool:
+    """Whether this key, which could be wrapped until now, can never leave the token again from now on."""
+    try:
+        private[Attribute.EXTRACTABLE] = False
+        return not private[Attribute.EXTRACTABLE]
+    except PKCS11Error:
+        return False
 
 
 def unwrap(kek: SecretKey, algorithm: Algorithm, blob: bytes) -> PrivateKey:

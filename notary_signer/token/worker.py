@@ -11,7 +11,7 @@ import queue
 import threading
 import traceback
 from collections.abc import Callable
-from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from notary_signer.errors import TokenUnavailable
@@ -20,14 +20,16 @@ MAX_WAITING: Final = 512
 """Calls that may wait for the thread; at a millisecond each that is half a second."""
 
 Result = TypeVar("Result")
-_Job = tuple[Callable[[], Any], "Future[Any]"]
+_Job = tuple[Callable[[], Any], "asyncio.Future[Any]"]
 
 
 class Worker:
     """Runs calls one after the other on its own thread. Start it once; it ends with `stop`."""
 
     def __init__(self, max_waiting: int = MAX_WAITING) -> None:
-        self._jobs: queue.Queue[_Job | None] = queue.Queue(max_waiting)
+        self._max_waiting = max_waiting
+        # Bounded by `submit`, which only the event loop's thread calls: `queue.Queue` takes several times as long.
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         # A daemon thread: a call that hangs inside the module must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name="pkcs11", daemon=True)
         self._stopped = False
@@ -48,14 +50,13 @@ class Worker:
         """
         if self._stopped:
             raise TokenUnavailable("the signer is shutting down")
-        future: Future[Result] = Future()
-        try:
-            self._jobs.put_nowait((call, future))
-        except queue.Full:
-            raise TokenUnavailable("too many calls wait for the token") from None
+        if self._jobs.qsize() >= self._max_waiting:
+            raise TokenUnavailable("too many calls wait for the token")
+        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._jobs.put((call, answer))
         try:
             async with asyncio.timeout(deadline):
-                return await asyncio.wrap_future(future)
+                return await answer
         except TimeoutError:
             raise TokenUnavailable(f"the token did not answer within {deadline:g} seconds") from None
 
@@ -67,24 +68,33 @@ class Worker:
             await self.submit(last, deadline)
         finally:
             self._stopped = True
-            try:
-                self._jobs.put_nowait(None)
-            except queue.Full:
-                return  # the thread hangs in the module; the process ends without it
+            self._jobs.put(None)
         await asyncio.to_thread(self._thread.join, deadline)
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
-            call, future = job
-            if not future.set_running_or_notify_cancel():
+            call, answer = job
+            if answer.cancelled():
                 continue
+            result: Any = None
+            failure: BaseException | None = None
             try:
                 result = call()
             except BaseException as error:  # noqa: BLE001 - handed to whoever waits
-                future.set_exception(_bare(error))
-            else:
-                future.set_result(result)
-            del call, future, job
+                failure = _bare(error)
+            with suppress(RuntimeError):  # the loop has ended: nobody waits any more
+                answer.get_loop().call_soon_threadsafe(_settle, answer, result, failure)
+            del call, answer, job, result, failure
+
+
+def _settle(answer: asyncio.Future[Any], result: Any, failure: BaseException | None) -> None:
+    """Give the answer, on the event loop's thread, to whoever still waits for it."""
+    if answer.done():
+        return
+    if failure is None:
+        answer.set_result(result)
+    else:
+        answer.set_exception(failure)
 
 
 def _bare(error: BaseException) -> BaseException:

@@ -1,0 +1,105 @@
+"""HTTP/1.1 as the signer speaks it, over one kept connection: a request with a body, an answer of stated length.
+
+A general client costs several times as much, and a publish waits for two such exchanges.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+from typing import Final
+from urllib.parse import urlsplit
+
+MAX_RESPONSE_BYTES: Final = 1 << 20
+"""64 described keys are some 40 kB."""
+MAX_HEAD_BYTES: Final = 16 * 1024
+"""The signer's head has a few hundred bytes; one in front of it may add some."""
+
+_STATUS: Final = re.compile(rb"HTTP/1\.([01]) ([2-5][0-9][0-9]) ")
+_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r\n", re.IGNORECASE)
+_CLOSE: Final = re.compile(rb"\r\nconnection:[ \t]*close[ \t]*\r\n", re.IGNORECASE)
+_CODED: Final = re.compile(rb"\r\n(?:transfer|content)-encoding:", re.IGNORECASE)
+
+
+class NotHttpError(Exception):
+    """The answer is not one that the signer gives; the text says why."""
+
+
+class Connection:
+    """One exchange after the other. Give it up after any that raised.
+
+    Attributes:
+        ended: whether it can carry no further exchange.
+    """
+
+    def __init__(self, host: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._host = host
+        self._reader = reader
+        self._writer = writer
+        self._last = False
+
+    @property
+    def ended(self) -> bool:
+        """See above."""
+        return self._last or self._reader.at_eof() or self._writer.is_closing()
+
+    async def exchange(self, method: str, path: str, data: bytes, request_id: str) -> tuple[int, bytes]:
+        """Send JSON (or nothing, if `data` is empty); status and body of the answer.
+
+        Raises:
+            NotHttpError: the answer is too long, or has another form.
+            OSError, EOFError: the connection ended.
+        """
+        kind = "Content-Type: application/json\r\n" if data else ""
+        head = (
+            f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\nX-Request-ID: {request_id}\r\n"
+            f"{kind}Content-Length: {len(data)}\r\n\r\n"
+        )
+        self._writer.write(head.encode("ascii") + data)
+        await self._writer.drain()
+        try:
+            answered = await self._reader.readuntil(b"\r\n\r\n")
+        except asyncio.LimitOverrunError:
+            raise NotHttpError("the signer's answer is too long") from None
+        status, length = _STATUS.match(answered), _LENGTH.findall(answered)
+        if status is None or len(length) != 1 or _CODED.search(answered) is not None:
+            raise NotHttpError("the signer's answer cannot be understood")
+        if int(length[0]) > MAX_RESPONSE_BYTES:
+            raise NotHttpError("the signer's answer is too long")
+        self._last = status[1] == b"0" or _CLOSE.search(answered) is not None
+        return int(status[2]), await self._reader.readexactly(int(length[0]))
+
+    def close(self) -> None:
+        """End it in good order, without waiting for the other side."""
+        self._writer.close()
+
+    def abort(self) -> None:
+        """End it at once."""
+        self._writer.transport.abort()
+
+
+async def connect(base_url: str, tls: ssl.SSLContext | None, unix_socket: str | None) -> Connection:
+    """A new connection.
+
+    Args:
+        base_url: `https://host:port` or `http://host:port`; with `unix_socket` only its host is used, and said.
+        tls: for `https`; None: whom the system believes.
+        unix_socket: path, or None for TCP.
+
+    Raises:
+        OSError: nobody listens there, or TLS fails.
+        EOFError: the connection ended at once.
+    """
+    url = urlsplit(base_url)
+    host = url.hostname or "localhost"
+    if unix_socket is not None:
+        return Connection(url.netloc, *await asyncio.open_unix_connection(unix_socket, limit=MAX_HEAD_BYTES))
+    secure = url.scheme == "https"
+    streams = await asyncio.open_connection(
+        host,
+        url.port or (443 if secure else 80),
+        ssl=(tls or ssl.create_default_context()) if secure else None,
+        limit=MAX_HEAD_BYTES,
+    )
+    return Connection(url.netloc, *streams)
