@@ -9,21 +9,22 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from notary_common import migrate
-from notary_common.database import DatabaseTarget, create_engine, parse_url
+from notary_common.database import Database, DatabaseTarget, create_engine, open_database, parse_url
 from notary_server.storage.sql_store import SqlStore
+from tests.support.mariadb_fixtures import mariadb_server, mysql_url
 from tests.support.postgres_fixtures import postgres_cluster, postgres_url
 
-__all__ = ["postgres_cluster", "postgres_url"]
+__all__ = ["mariadb_server", "mysql_url", "postgres_cluster", "postgres_url"]
 
 
-@pytest.fixture(params=["sqlite-file", "sqlite-memory", "postgres"])
+@pytest.fixture(params=["sqlite-file", "sqlite-memory", "postgres", "mysql"])
 def target(request: pytest.FixtureRequest, tmp_path: Path) -> DatabaseTarget:
     """The database of one test; what the suite is run against."""
     if request.param == "sqlite-file":
         return parse_url("sqlite3", "notary.db", tmp_path)
     if request.param == "sqlite-memory":
         return parse_url("memory", "", tmp_path)
-    return parse_url("postgres", request.getfixturevalue("postgres_url"), tmp_path)
+    return parse_url(request.param, request.getfixturevalue(f"{request.param}_url"), tmp_path)
 
 
 @pytest.fixture
@@ -36,6 +37,22 @@ async def engine(target: DatabaseTarget) -> AsyncIterator[AsyncEngine]:
 
 
 @pytest.fixture
-async def store(engine: AsyncEngine) -> SqlStore:
+async def database(engine: AsyncEngine, target: DatabaseTarget) -> Database:
+    """The same database as a store sees it."""
+    return open_database(target)
+
+
+@pytest.fixture
+async def store(database: Database) -> AsyncIterator[SqlStore]:
     """The store under test."""
-    return SqlStore(engine)
+    store = SqlStore(database)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def stores(store: SqlStore, target: DatabaseTarget) -> AsyncIterator[list[SqlStore]]:
+    """Two stores over one database, each with connections and a cache of its own."""
+    second = SqlStore(open_database(target))
+    yield [store, second]
+    await second.close()

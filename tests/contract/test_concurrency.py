@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from notary_common.database import DatabaseTarget, create_engine
 from notary_server.errors import HeadMoved
 from notary_server.storage.sql_store import SqlStore
 from notary_server.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, Gun
@@ -17,14 +12,6 @@ from notary_server.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, Gun
 from .metadata import found, publish
 
 GUN = Gun("docker.io/library/busy")
-
-
-@pytest.fixture
-async def stores(engine: AsyncEngine, target: DatabaseTarget) -> AsyncIterator[list[SqlStore]]:
-    """Two stores over one database, each with connections of its own."""
-    second = create_engine(target)
-    yield [SqlStore(engine), SqlStore(second)]
-    await second.dispose()
 
 
 async def _won(store: SqlStore, *commit: Any) -> bool:

@@ -157,7 +157,7 @@ def test_what_is_wrong_with_an_address_is_said_without_the_address(url: str, why
 
 @pytest.mark.parametrize(
     ("backend", "why"),
-    [("mysql", "not supported"), ("rethinkdb", "not supported"), ("sqlite", "unknown"), ("", "unknown")],
+    [("rethinkdb", "not supported"), ("sqlite", "unknown"), ("", "unknown")],
 )
 def test_other_backends_are_refused_with_what_to_do(backend: str, why: str) -> None:
     """Notary's other backends and misspelled ones say which can be used."""

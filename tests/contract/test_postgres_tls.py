@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import text
 
-from notary_common.database import DatabaseUnavailable, DatabaseUrlError, create_engine, parse_url, statement
+from notary_common.database import DatabaseUnavailable, DatabaseUrlError, Query, open_database, parse_url
 from tests.support.postgres import PostgresCluster
 
 PASSWORD = "correct-horse-battery"
@@ -100,13 +100,13 @@ def tls_cluster(pki: dict[str, Path]) -> Iterator[PostgresCluster]:
 
 async def _encrypted(url: str, base: Path) -> bool:
     """Connect and ask whether the session is encrypted."""
-    engine = create_engine(parse_url("postgres", url, base, {}))
+    database = open_database(parse_url("postgres", url, base, {}))
+    question = Query(lambda _: text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"))
     try:
-        async with statement(engine) as connection:
-            found = await connection.scalar(text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"))
-            return bool(found)
+        async with database.statement() as session:
+            return bool((await session.rows(question))[0][0])
     finally:
-        await engine.dispose()
+        await database.close()
 
 
 @pytest.mark.parametrize(
@@ -185,4 +185,4 @@ def test_certificate_files_are_checked_before_connecting(pki: dict[str, Path], q
     """A missing or unusable file is an error of the address, not of the first request."""
     target = parse_url("postgres", f"postgres://u@h/x?sslmode=verify-full&{query}", pki["directory"], {})
     with pytest.raises(DatabaseUrlError, match=why):
-        create_engine(target)
+        open_database(target)

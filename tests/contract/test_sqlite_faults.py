@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from notary_common import migrate
-from notary_common.database import DatabaseUnavailable, create_engine, parse_url, transaction
+from notary_common import migrate, schema
+from notary_common.database import DatabaseUnavailable, open_database, parse_url
 from notary_server.errors import StoreUnavailable
 from notary_server.storage.sql_store import SqlStore
 from notary_server.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, Gun
@@ -27,12 +27,12 @@ GUN = Gun("docker.io/library/alpine")
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from notary_common.database import create_engine, parse_url
+from notary_common.database import open_database, parse_url
 from notary_server.storage.sql_store import SqlStore
 from tests.contract.metadata import publish
 
 async def main():
-    store = SqlStore(create_engine(parse_url("sqlite3", "notary.db", Path(sys.argv[1]))))
+    store = SqlStore(open_database(parse_url("sqlite3", "notary.db", Path(sys.argv[1]))))
     for version in range(1, 100_000):
         await store.commit(await store.trust_state(sys.argv[2], []), publish(version))
         print(version, flush=True)
@@ -58,11 +58,11 @@ async def test_a_killed_writer_loses_nothing_that_was_acknowledged(tmp_path: Pat
     target = parse_url("sqlite3", "notary.db", tmp_path)
     await asyncio.to_thread(migrate.upgrade, target, "server", lambda _line: None)
     for _round in range(2):
-        store = SqlStore(create_engine(target))
+        store = SqlStore(open_database(target))
         await store.delete(GUN)
         await store.close()
         acknowledged = await asyncio.to_thread(_write_until_killed, tmp_path)
-        store = SqlStore(create_engine(target))
+        store = SqlStore(open_database(target))
         state = await store.trust_state(GUN, [])
         versions = {summary.version for summary in state.latest.values()}
         assert set(state.latest) == {ROOT, TARGETS, SNAPSHOT, TIMESTAMP}
@@ -79,12 +79,12 @@ async def test_a_killed_writer_loses_nothing_that_was_acknowledged(tmp_path: Pat
 async def test_a_writer_that_never_ends_makes_others_unavailable(tmp_path: Path) -> None:
     """Reads go on beside it; a second writer gives up after the busy timeout."""
     target = parse_url("sqlite3", "notary.db?_busy_timeout=100", tmp_path)
-    engine = create_engine(target)
-    await migrate.upgrade_engine(engine, "server", lambda _line: None)
-    store = SqlStore(engine)
+    await asyncio.to_thread(migrate.upgrade, target, "server", lambda _line: None)
+    database = open_database(target)
+    store = SqlStore(database)
     await store.commit(await store.trust_state(GUN, []), publish(1))
     state = await store.trust_state(GUN, [])
-    async with transaction(engine):
+    async with database.transaction():
         assert found(await store.current(GUN, TARGETS)).version == 1
         with pytest.raises(StoreUnavailable):
             await store.commit(state, publish(2))
@@ -96,18 +96,19 @@ async def test_a_path_that_cannot_be_opened_is_unavailable(tmp_path: Path) -> No
     """A missing folder, or a file that is no database, is no foreign exception."""
     (tmp_path / "text.db").write_text("this is no database, but a sentence of some length\n" * 100)
     for url in ("missing/notary.db", "text.db"):
-        store = SqlStore(create_engine(parse_url("sqlite3", url, tmp_path)))
+        target = parse_url("sqlite3", url, tmp_path)
+        store = SqlStore(open_database(target))
         with pytest.raises(StoreUnavailable):
             await store.ping()
         with pytest.raises(DatabaseUnavailable):
-            await migrate.upgrade_engine(store.engine, "server", lambda _line: None)
+            await asyncio.to_thread(migrate.upgrade, target, "server", lambda _line: None)
         await store.close()
 
 
 def test_looking_does_not_create_the_file(tmp_path: Path) -> None:
     """Asking for the state of the schema leaves nothing behind; an upgrade makes a file for its owner only."""
     target = parse_url("sqlite3", "notary.db", tmp_path)
-    assert "db upgrade" in str(migrate.schema_problem(target, "server"))
+    assert "db upgrade" in str(schema.schema_problem(target, "server"))
     assert list(tmp_path.iterdir()) == []
     migrate.upgrade(target, "server", lambda _line: None)
     assert stat.S_IMODE((tmp_path / "notary.db").stat().st_mode) == 0o600
@@ -126,4 +127,4 @@ def test_upgrades_at_the_same_time_take_turns(
             done.result(60)
     assert sum("created the table tuf_files" in some for some in lines) == 1
     assert sum(some == ["the tables are up to date"] for some in lines) == 3
-    assert migrate.schema_problem(target, "server") is None
+    assert schema.schema_problem(target, "server") is None

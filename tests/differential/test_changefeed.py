@@ -143,7 +143,7 @@ BAD = [
 BAD_IDS = [
     "records=1&change_id=x",
     "records=1&change_id=1.0",
-    "records=1&change_id=2147483648",
+    "records=1&change_id=9223372036854775808",
     "records=1&change_id=%201",
     "records=1&change_id=1_0",
 ]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
-from deploy.local.files import write_document
+from deploy.local.files import overlay, write_document
 from tests.publisher import Client
 from tests.support.postgres import DURABLE_SETTINGS, PostgresCluster
 from tests.support.stack import Daemon, Stack, free_port
@@ -118,13 +118,16 @@ class Rig:
             assert reply.status == 200, str(reply)
         return made
 
-    def second_server(self) -> tuple[Daemon, Client]:
-        """Another server process on the same database and signer, without the gateway; not started yet."""
+    def second_server(self, name: str = "second", **changes: Mapping[str, object]) -> tuple[Daemon, Client]:
+        """Another server process on the same database and signer, without the gateway; not started yet.
+
+        `changes` are laid over its configuration, section by section.
+        """
         port = free_port()
-        document = json.loads(self.stack.server_config.read_text())
+        document = overlay(json.loads(self.stack.server_config.read_text()), changes)
         document["server"]["http_addr"] = f"localhost:{port}"
         document["trust_service"] |= {"port": str(self.stack.signer_port), "timeout": 5}
-        folder = self.stack.folder / "second"
+        folder = self.stack.folder / name
         folder.mkdir()
         config = folder / "server-config.json"
         for name in ("tls_ca_file", "tls_client_cert", "tls_client_key"):

@@ -9,13 +9,15 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from notary_common.database import create_engine
-from notary_common.database_url import parse_url
+import uvloop
+
+from notary_common.database import EngineDatabase, open_database, parse_url
 from notary_common.migrate import upgrade_engine
 from notary_server.http.call import Services, Settings
 from notary_server.http.health import Health
+from notary_server.http.listen import bind
 from notary_server.http.server import HttpServer
 from notary_server.metrics import Metrics
 from notary_server.operations.context import Context
@@ -56,9 +58,9 @@ class Running:
         self.clock = SettableClock()
         self.port = 0
         self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+        self._thread = threading.Thread(target=lambda: uvloop.run(self._run()), daemon=True)
 
-    def __enter__(self) -> Running:
+    def __enter__(self) -> Self:
         self._thread.start()
         assert self._ready.wait(DEADLINE), "the server did not start"
         return self
@@ -76,9 +78,10 @@ class Running:
 
     async def _run(self) -> None:
         self.loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
-        engine = create_engine(parse_url("memory", "", Path()))
-        await upgrade_engine(engine, "server", lambda _: None)
-        self.store = SqlStore(engine)
+        database = open_database(parse_url("memory", "", Path()))
+        assert isinstance(database, EngineDatabase)
+        await upgrade_engine(database.engine, "server", lambda _: None)
+        self.store = SqlStore(database)
         self.context = Context(
             self.wrap_store(self.store),
             self.wrap_signer(LocalSigner()),
@@ -88,7 +91,9 @@ class Running:
         )
         self.services = Services(self.context, self.settings, Metrics(), Health())
         server = HttpServer(self.services)
-        self.port = await server.start("127.0.0.1", 0, None)
+        listeners = bind("127.0.0.1", 0)
+        self.port = listeners[0].getsockname()[1]
+        await server.start(listeners, None)
         self._ready.set()
         await self._stopped.wait()
         await server.stop(self.seconds)
@@ -123,10 +128,7 @@ class Running:
 
 def read_all(connection: socket.socket) -> bytes:
     """Everything until the other side closes."""
-    received = b""
-    while chunk := connection.recv(65536):
-        received += chunk
-    return received
+    return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
 @dataclass(frozen=True)

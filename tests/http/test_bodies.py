@@ -147,7 +147,7 @@ def test_connections_are_kept_alive(server: Running) -> None:
 
 def test_a_connection_on_which_nothing_is_asked_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that never finishes its first request's header is not waited for."""
-    monkeypatch.setattr("notary_server.http.server.HEADER_TIMEOUT", 0.1)
+    monkeypatch.setattr("notary_server.http.limits.HEADER_TIMEOUT", 0.1)
     with Running() as server, server.connect() as connection:
         connection.sendall(b"GET /v2/ HTTP/1.1\r\nHost: ")
         assert read_all(connection) == b""
@@ -155,7 +155,7 @@ def test_a_connection_on_which_nothing_is_asked_is_closed(monkeypatch: pytest.Mo
 
 def test_an_idle_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that was used before is not kept for ever either, whatever has arrived of a next request."""
-    monkeypatch.setattr("notary_server.http.server.KEEPALIVE_TIMEOUT", 0.1)
+    monkeypatch.setattr("notary_server.http.limits.KEEPALIVE_TIMEOUT", 0.1)
     with Running() as server, server.connect() as connection:
         connection.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n")
         assert RawReply(connection.recv(65536)).status == 200

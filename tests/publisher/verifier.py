@@ -29,7 +29,7 @@ TYPES = {"root": "Root", "snapshot": "Snapshot", "timestamp": "Timestamp"}
 def public_key(key: KeyObject) -> Any:
     """The pyca public key inside a key object; None for Ed25519 bytes of a wrong size and unknown types."""
     data = base64.b64decode(key["keyval"]["public"], validate=True)
-    kind = key["keytype"]
+    kind = key["keytype"] or ""
     if kind.endswith("-x509"):
         return x509.load_pem_x509_certificates(data)[0].public_key()
     if kind == "ed25519":

@@ -1,28 +1,24 @@
-"""A real SoftHSM token, and registries in SQLite and PostgreSQL."""
+"""A real SoftHSM token, and registries in SQLite, PostgreSQL and MariaDB."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from notary_common.database import create_engine, parse_url
+from notary_common.database import Database, DatabaseTarget, create_engine, open_database, parse_url
 from notary_common.migrate import upgrade_engine
 from notary_signer.operations import SignerService
 from notary_signer.registry.sql_registry import SqlRegistry
 from notary_signer.token.hardware import HardwareToken
 from tests.support import softhsm
-from tests.support.postgres import PostgresCluster
+from tests.support.mariadb_fixtures import mariadb_server, mysql_url
+from tests.support.postgres_fixtures import postgres_cluster, postgres_url
 from tests.support.softhsm import SoftHsm
 
-
-@pytest.fixture(scope="session")
-def signer_postgres() -> Iterator[PostgresCluster]:
-    """One PostgreSQL for all tests of the signer."""
-    with PostgresCluster.temporary() as cluster:
-        yield cluster
+__all__ = ["mariadb_server", "mysql_url", "postgres_cluster", "postgres_url"]
 
 
 @pytest.fixture(scope="session")
@@ -54,16 +50,28 @@ async def token(hsm: SoftHsm, events: list[str]) -> AsyncIterator[HardwareToken]
     await opened.close()
 
 
-@pytest.fixture(params=["sqlite3", "postgres"])
-async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AsyncEngine]:
-    """A database with the signer's tables."""
-    url = "signer.db"
-    if request.param == "postgres":
-        url = request.getfixturevalue("signer_postgres").create_database()
-    made = create_engine(parse_url(request.param, url, tmp_path))
+@pytest.fixture(params=["sqlite3", "postgres", "mysql"])
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> DatabaseTarget:
+    """Where an empty database is."""
+    url = "signer.db" if request.param == "sqlite3" else request.getfixturevalue(f"{request.param}_url")
+    return parse_url(request.param, url, tmp_path)
+
+
+@pytest.fixture
+async def engine(target: DatabaseTarget) -> AsyncIterator[AsyncEngine]:
+    """That database with the signer's tables, for looking into it."""
+    made = create_engine(target)
     await upgrade_engine(made, "signer", lambda line: None)
     yield made
     await made.dispose()
+
+
+@pytest.fixture
+async def database(target: DatabaseTarget, engine: AsyncEngine) -> AsyncIterator[Database]:
+    """The same as the signer uses it."""
+    opened = open_database(target)
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture
@@ -73,9 +81,9 @@ def foreign() -> list[str]:
 
 
 @pytest.fixture
-def registry(engine: AsyncEngine, foreign: list[str]) -> SqlRegistry:
+def registry(database: Database, foreign: list[str]) -> SqlRegistry:
     """The registry over that database."""
-    return SqlRegistry(engine, foreign.append)
+    return SqlRegistry(database, foreign.append)
 
 
 @pytest.fixture

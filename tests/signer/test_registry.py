@@ -1,17 +1,19 @@
-"""The contract of the key registry, on SQLite and PostgreSQL."""
+"""The contract of the key registry, on SQLite, PostgreSQL and MariaDB."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from notary_common.database import create_engine, parse_url, transaction
-from notary_common.migrate import engine_problem, upgrade_engine
+from notary_common.database import EngineDatabase, create_engine, open_database, parse_url
+from notary_common.migrate import upgrade_engine
+from notary_common.schema import tables_problem
 from notary_common.wire import Algorithm
 from notary_signer import encoding
 from notary_signer.errors import RegistryUnavailable
@@ -80,6 +82,15 @@ async def test_pending_active_retired(registry: SqlRegistry) -> None:
     assert await registry.unused(GUN, "snapshot", "ecdsa") is None
 
 
+async def test_uses_in_one_moment_all_count(registry: SqlRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that has not moved on since the last use, or a column that holds whole seconds, is no retired key."""
+    key = new_key(1)
+    await registry.add_unless_unused(key, GUN, "snapshot")
+    moment = datetime(2030, 1, 2, tzinfo=UTC).replace(tzinfo=None)
+    monkeypatch.setattr("notary_signer.registry.sql_registry._now", lambda: moment)
+    assert await asyncio.gather(*(registry.mark_used(key.key_id) for _ in range(3))) == [True] * 3
+
+
 async def test_racing_creations_agree(registry: SqlRegistry, engine: AsyncEngine) -> None:
     """Of many keys made at once for one GUN, role and algorithm exactly one is stored, and all are told it."""
     for round_number in range(3):
@@ -87,7 +98,7 @@ async def test_racing_creations_agree(registry: SqlRegistry, engine: AsyncEngine
         keys = [new_key(100 * round_number + number) for number in range(20)]
         records = await asyncio.gather(*(registry.add_unless_unused(key, gun, "timestamp") for key in keys))
         assert len({record.key_id for record in records}) == 1
-        async with transaction(engine) as connection:
+        async with engine.begin() as connection:
             count = sa.select(sa.func.count()).where(private_keys.c.gun == gun)
             assert await connection.scalar(count) == 1
 
@@ -100,7 +111,7 @@ async def test_keys_of_notarys_own_signer_are_left_alone(
         "key_id": "a" * 64, "encryption_alg": "A256GCM", "keywrap_alg": "PBES2-HS256+A128KW", "algorithm": "ecdsa",
         "passphrase_alias": "passphrase_v1", "public": b"p", "private": b"eyJ", "gun": GUN, "role": "timestamp",
     }  # fmt: skip
-    async with transaction(engine) as connection:
+    async with engine.begin() as connection:
         await connection.execute(private_keys.insert().values(row))
     for _ in range(3):
         assert await registry.get("a" * 64) is None
@@ -109,17 +120,17 @@ async def test_keys_of_notarys_own_signer_are_left_alone(
     assert await registry.unused(GUN, "timestamp", "ecdsa") is None
     assert not await registry.mark_used("a" * 64)
     await registry.retire("a" * 64)
-    async with transaction(engine) as connection:
+    async with engine.begin() as connection:
         stored = (await connection.execute(sa.select(private_keys))).one()
     assert (stored.last_used, stored.deleted_at, stored.private) == (None, None, b"eyJ")
 
 
 async def test_a_database_that_is_gone_is_unavailable(tmp_path: Path) -> None:
     """Every method says so with its own error."""
-    engine = create_engine(
+    database = open_database(
         parse_url("postgres", "postgres://u@127.0.0.1:1/d?sslmode=disable&connect_timeout=1", tmp_path)
     )
-    registry = SqlRegistry(engine, print)
+    registry = SqlRegistry(database, print)
     for call in (
         registry.ping(), registry.get("0" * 64), registry.describe(["0" * 64]), registry.mark_used("0" * 64),
         registry.retire("0" * 64), registry.unused(GUN, "snapshot", "rsa"),
@@ -127,13 +138,14 @@ async def test_a_database_that_is_gone_is_unavailable(tmp_path: Path) -> None:
     ):  # fmt: skip
         with pytest.raises(RegistryUnavailable):
             await call
-    await engine.dispose()
+    await database.close()
 
 
 async def test_notarys_own_table_is_adopted(tmp_path: Path) -> None:
     """A database of Notary 0.7.0 keeps its rows and gets what this signer needs."""
-    engine = create_engine(parse_url("sqlite3", "old.db", tmp_path))
-    async with transaction(engine) as connection:
+    target = parse_url("sqlite3", "old.db", tmp_path)
+    engine = create_engine(target)
+    async with engine.begin() as connection:
         await connection.exec_driver_sql(
             "CREATE TABLE private_keys (id integer primary key autoincrement, created_at datetime, updated_at datetime,"
             " deleted_at datetime, key_id varchar(255) not null, encryption_alg varchar(255) not null,"
@@ -145,14 +157,16 @@ async def test_notarys_own_table_is_adopted(tmp_path: Path) -> None:
             "INSERT INTO private_keys VALUES (7, '2020-01-02 03:04:05.123456789+00:00', NULL, NULL, 'k', 'A256GCM', 'w',"
             " 'ecdsa', 'alias', x'00', x'01', 'g', 'timestamp', '2020-01-02 03:04:05.123456789+00:00')"
         )
-    assert await engine_problem(engine, "signer") is not None
+    assert await tables_problem(EngineDatabase(engine), "signer") is not None
     lines: list[str] = []
     await upgrade_engine(engine, "signer", lines.append)
     assert any("adopted" in line for line in lines)
-    assert await engine_problem(engine, "signer") is None
-    registry = SqlRegistry(engine, print)
+    assert await tables_problem(EngineDatabase(engine), "signer") is None
+    database = open_database(target)
+    registry = SqlRegistry(database, print)
     await registry.add_unless_unused(new_key(1), GUN, "snapshot")
     assert await registry.get("k") is None
-    async with transaction(engine) as connection:
+    async with engine.begin() as connection:
         assert await connection.scalar(sa.select(sa.func.count()).select_from(private_keys)) == 2
+    await database.close()
     await engine.dispose()

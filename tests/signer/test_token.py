@@ -216,10 +216,26 @@ async def test_unwrapped_keys_and_the_kek_cannot_leave_the_token(token: Hardware
             kek.wrap_key(handle, mechanism=pkcs11.Mechanism.AES_KEY_WRAP_PAD)  # type: ignore[attr-defined]
         with pytest.raises(pkcs11.PKCS11Error):
             kek[pkcs11.Attribute.DECRYPT] = True
+        for secret in (kek, handle):
+            with pytest.raises(pkcs11.PKCS11Error):
+                _ = secret[pkcs11.Attribute.VALUE]
         with pytest.raises(pkcs11.PKCS11Error):
-            _ = kek[pkcs11.Attribute.VALUE]
+            handle[pkcs11.Attribute.EXTRACTABLE] = True
 
     await token._worker.submit(look, 10)
+
+
+async def test_a_new_key_that_stays_extractable_is_replaced(
+    token: HardwareToken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a token does not let a key be sealed in, the handle that is kept is the unwrapped one, which is."""
+    monkeypatch.setattr(objects, "seal_in", lambda _private: False)
+    key = await token.generate("ecdsa", "label")
+    connection = token._connection
+    assert connection is not None
+    handle = connection._handles[key.key_id]
+    assert await token._worker.submit(lambda: handle[pkcs11.Attribute.EXTRACTABLE], 10) is False
+    assert await signs(token, key)
 
 
 async def test_only_the_owning_thread_touches_the_module(token: HardwareToken) -> None:
@@ -255,6 +271,18 @@ async def test_a_call_that_takes_too_long_is_unavailable() -> None:
     await worker.stop(lambda: None, 5)
     with pytest.raises(TokenUnavailable, match="shutting down"):
         await worker.submit(lambda: None, 1)
+
+
+def test_a_late_answer_harms_nothing_once_its_loop_has_ended() -> None:
+    """A call that outlives the event loop of who asked does not end the thread."""
+    worker = Worker()
+    worker.start()
+    gate = threading.Event()
+    with pytest.raises(TokenUnavailable, match="seconds"):
+        asyncio.run(worker.submit(gate.wait, 0.05))
+    gate.set()
+    assert asyncio.run(worker.submit(lambda: "alive", 10)) == "alive"
+    asyncio.run(worker.stop(lambda: None, 10))
 
 
 def test_an_initialised_token_is_never_touched(hsm: SoftHsm) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 from deploy.local.files import overlay, write_document
 
 from .pki import local_pki
-from .postgres import PostgresCluster
+from .postgres import FAST_SETTINGS, PostgresCluster
 from .stack import START_SECONDS, free_port
 
 SERVER_TABLES = """
@@ -99,7 +99,12 @@ class ReferenceServer:
 
     def running(self) -> bool:
         """Whether the process lives."""
-        return self._process is not None and self._process.poll() is None
+        return self.pid is not None
+
+    @property
+    def pid(self) -> int | None:
+        """The process ID while it runs."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     def stop(self) -> None:
         """End the process."""
@@ -114,11 +119,12 @@ class Reference:
 
     Args:
         folder: an existing, empty directory; logs and databases stay there.
+        settings: PostgreSQL's.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, settings: Mapping[str, str] = FAST_SETTINGS) -> None:
         self.folder = folder
-        self.postgres = PostgresCluster(folder / "postgres")
+        self.postgres = PostgresCluster(folder / "postgres", settings=settings)
         self._pki = local_pki(folder)
         self.ca_file = str(self._pki.files.certificate)
         self.signer_port = free_port()
@@ -127,6 +133,24 @@ class Reference:
 
     def start(self) -> None:
         """Start database and signer; servers start when asked for."""
+        self.start_database()
+        self.start_signer()
+
+    def storage(self, database: str) -> dict[str, str]:
+        """The `storage` section of a configuration, for `notaryserver` or `notarysigner`."""
+        return {"backend": "postgres", "db_url": self.postgres.url(database)}
+
+    def create_database(self, name: str) -> str:
+        """One more database, empty, on the same server; its address."""
+        return self.postgres.create_database(name)
+
+    @property
+    def signer_pid(self) -> int | None:
+        """The signer's process ID while it runs."""
+        return self._signer.pid if self._signer is not None and self._signer.poll() is None else None
+
+    def start_database(self) -> None:
+        """Start the database with Notary's tables in it."""
         if os.geteuid() == 0:
             self.folder.chmod(
                 0o711
@@ -135,7 +159,6 @@ class Reference:
         for database, tables in (("notaryserver", SERVER_TABLES), ("notarysigner", SIGNER_TABLES)):
             self.postgres.create_database(database)
             self.postgres.sql(tables, database)
-        self.start_signer()
 
     def start_signer(self) -> None:
         """Start notary-signer and wait until its port is open."""
@@ -147,11 +170,7 @@ class Reference:
                 "client_ca_file": self.ca_file,
             },
             "logging": {"level": "error"},
-            "storage": {
-                "backend": "postgres",
-                "default_alias": "alias1",
-                "db_url": self.postgres.url("notarysigner"),
-            },
+            "storage": {"default_alias": "alias1", **self.storage("notarysigner")},
         }
         path = self.folder / "signer.json"
         write_document(path, config)
@@ -190,7 +209,7 @@ class Reference:
                 "tls_client_key": str(client.key),
             },
             "logging": {"level": "error"},
-            "storage": {"backend": "postgres", "db_url": self.postgres.url("notaryserver")},
+            "storage": self.storage("notaryserver"),
         }
         return overlay(base, changes)
 
@@ -209,8 +228,16 @@ class Reference:
         """End everything."""
         for server in self._servers.values():
             server.stop()
+        self.stop_signer()
+        self.stop_database()
+
+    def stop_signer(self) -> None:
+        """End the signer."""
         if self._signer is not None:
             self._signer.kill()
             self._signer.wait()
             self._signer = None
+
+    def stop_database(self) -> None:
+        """End the database."""
         self.postgres.close()

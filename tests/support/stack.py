@@ -4,7 +4,7 @@
         stack.url, stack.ca_file
         stack.server.kill(); stack.server.start()       # kill -9, then the same data again
 
-For PostgreSQL give the two databases: `Stack(folder, databases=(server_url, signer_url))`.
+For PostgreSQL or MySQL give the two databases: `Stack(folder, databases=(server_url, signer_url))`.
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ class Daemon:
         self.config = config
         self.environ = dict(environ)
         self.log = config.with_name(f"{name}.log")
+        self.options: tuple[str, ...] = ()
+        """What `serve` gets besides `--config`, from the next start on."""
         self._ready = ready
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -107,7 +109,7 @@ class Daemon:
             return
         with self.log.open("ab") as out:
             self._process = subprocess.Popen(
-                [console_script(self.name), "serve", "--config", str(self.config)],
+                [console_script(self.name), "serve", "--config", str(self.config), *self.options],
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -168,7 +170,7 @@ class Stack:
 
     Args:
         folder: a directory of its own; made if it is missing. Data outlives `stop`.
-        databases: Notary's URLs of the server's and the signer's PostgreSQL database; None for SQLite.
+        databases: the addresses of the server's and the signer's PostgreSQL or MySQL database; None for SQLite.
         server_changes, signer_changes: laid over the configuration; None removes a key.
     """
 
@@ -302,8 +304,11 @@ class Stack:
                 {"backend": "sqlite3", "db_url": "server.sqlite3"},
                 {"backend": "sqlite3", "db_url": "signer.sqlite3"},
             )
-        server, signer = self._databases
-        return {"backend": "postgres", "db_url": server}, {"backend": "postgres", "db_url": signer}
+        server, signer = (
+            {"backend": "postgres" if url.startswith("postgres:") else "mysql", "db_url": url}
+            for url in self._databases
+        )
+        return server, signer
 
     def _server_ready(self) -> bool:
         return _answers(f"{self.url}/_notary_server/health", self.client_context())

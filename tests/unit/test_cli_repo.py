@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from notary_common.database import create_engine, parse_url
+from notary_common.database import open_database, parse_url
 from notary_server.cli import main
 from notary_server.storage.sql_store import SqlStore
 from notary_server.tuf.model import NewFile
@@ -50,7 +50,7 @@ def stored(tmp_path: Path) -> tuple[str, Publisher]:
     files["timestamp"] = b"not metadata"
 
     async def fill() -> None:
-        store = SqlStore(create_engine(parse_url("sqlite3", "server.db", tmp_path)))
+        store = SqlStore(open_database(parse_url("sqlite3", "server.db", tmp_path)))
         rows = [
             NewFile(
                 RoleName(role),

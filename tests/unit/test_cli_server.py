@@ -91,6 +91,18 @@ def test_every_command_has_help_with_an_example(command: list[str]) -> None:
     assert "Example:\n    notary-server" in result.output
 
 
+def test_serving_does_not_load_what_only_upgrading_needs() -> None:
+    """Neither daemon loads alembic in order to serve, nor a single server process gunicorn."""
+    program = (
+        "import sys, notary_server.app, notary_signer.app, notary_common.schema\n"
+        "print(sorted({'alembic', 'gunicorn', 'notary_common.migrate'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True, cwd=ROOT, timeout=60
+    )
+    assert done.stdout == "[]\n", done.stderr
+
+
 @pytest.mark.parametrize("command", ["notary_server", "notary_signer"])
 def test_help_loads_nothing_heavy(command: str) -> None:
     """--help of either daemon, started as a module, neither opens nor imports what only work needs."""
@@ -127,6 +139,27 @@ def test_bootstrap_is_refused_with_what_to_do(tmp_path: Path) -> None:
     result = _run("-bootstrap", f"-config={_write(tmp_path, _document())}")
     assert result.exit_code == 1
     assert "db upgrade" in result.output
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "129", "many"])
+def test_a_number_of_workers_that_cannot_be_is_refused(tmp_path: Path, number: str) -> None:
+    """--workers says what it takes."""
+    result = _run("serve", "--workers", number, "--config", _write(tmp_path, _document()))
+    assert result.exit_code == 2
+    assert "--workers" in result.output
+    assert ("must be from 1 to 128" in result.output) == (number != "many")
+
+
+def test_workers_need_what_they_can_share(tmp_path: Path) -> None:
+    """A database in memory and local keys belong to one process; with one worker both are fine."""
+    config = _write(tmp_path, _document(storage={"backend": "memory"}))
+    assert _run("serve", "--check-config", "--config", config).exit_code == 0
+    refused = _run("serve", "--check-config", "--workers", "2", "--config", config)
+    assert refused.exit_code == 1
+    assert [line.strip().split(":")[0] for line in refused.output.splitlines()[1:]] == [
+        "storage.backend",
+        "trust_service.type",
+    ]
 
 
 def test_a_database_without_tables_is_refused_and_then_upgraded(tmp_path: Path) -> None:
@@ -339,13 +372,13 @@ def test_the_old_spelling_serves_until_sigterm(
 def test_logfmt_is_readable_and_the_level_steps(
     tmp_path: Path, pki: Path, serving: Callable[..., Serving]
 ) -> None:
-    """`--logf logfmt` writes logfmt; SIGUSR1 prints the new level on standard output; SIGINT ends it with 0."""
+    """`--logf logfmt` writes logfmt; SIGUSR1 prints the new level on standard output; SIGHUP ends it with 0."""
     server = serving("serve", "--config", _served(tmp_path, pki), "--logf", "logfmt")
     assert server.line(lambda line: "msg=serving" in line).startswith("level=info ")
     server.process.send_signal(signal.SIGUSR1)
     assert server.process.stdout is not None
     assert server.process.stdout.readline() == "Successfully setting log level to debug\n"
-    assert server.stop(signal.SIGINT) == 0
+    assert server.stop(signal.SIGHUP) == 0
 
 
 def test_an_address_in_use_is_said_in_a_sentence(

@@ -110,7 +110,7 @@ def test_a_pin_file_that_others_may_change_is_refused(folder: Path, mode: int) -
         ("server", "grpc_addr", None),
         ("server", "grpc_addr", "unix://" + "x" * 120),
         ("server", "grpc_addr", "7899"),
-        ("storage", "backend", "mysql"),
+        ("storage", "backend", "rethinkdb"),
         ("storage", "default_alias", 5),
         ("limits", "max_loaded_keys", 0),
     ],

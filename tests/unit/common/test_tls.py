@@ -59,9 +59,26 @@ def _shake(server: ssl.SSLContext, client: ssl.SSLContext, name: str = "localhos
     Raises:
         ssl.SSLError: one side refused.
     """
+    here = _connected(server, client, name)
+    cipher = here.cipher()
+    assert cipher is not None
+    return here.version(), cipher[0]
+
+
+def _connected(
+    server: ssl.SSLContext,
+    client: ssl.SSLContext,
+    name: str = "localhost",
+    session: ssl.SSLSession | None = None,
+) -> ssl.SSLObject:
+    """The client's side of a handshake in memory, after which it has read one byte.
+
+    Raises:
+        ssl.SSLError: one side refused.
+    """
     up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
     there = server.wrap_bio(up, down, server_side=True)
-    here = client.wrap_bio(down, up, server_hostname=name)
+    here = client.wrap_bio(down, up, server_hostname=name, session=session)
     done: set[ssl.SSLObject] = set()
     for _ in range(10):
         for side in (here, there):
@@ -74,9 +91,7 @@ def _shake(server: ssl.SSLContext, client: ssl.SSLContext, name: str = "localhos
     # In TLS 1.3 a refused client certificate only shows on the client's first read.
     there.write(b"x")
     assert here.read(1) == b"x"
-    cipher = here.cipher()
-    assert cipher is not None
-    return here.version(), cipher[0]
+    return here
 
 
 def test_tls_1_3_is_preferred(pki: Certificates) -> None:
@@ -93,6 +108,30 @@ def test_tls_1_2_is_spoken_with_forward_secrecy_alone(pki: Certificates) -> None
     version, cipher = _shake(server_context(pki.server, pki.server_key), client)
     assert version == "TLSv1.2"
     assert cipher.startswith("ECDHE-")
+
+
+@pytest.mark.parametrize("mutual", [False, True])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_second_connection_resumes(pki: Certificates, version: ssl.TLSVersion, mutual: bool) -> None:
+    """With the ticket of a first connection no certificate is sent again, where clients need one too."""
+    server = server_context(pki.server, pki.server_key, pki.ca if mutual else None)
+    client = client_context(pki.ca, pki.client, pki.client_key)
+    client.maximum_version = version
+    first = _connected(server, client)
+    assert not first.session_reused
+    assert first.session is not None
+    assert first.session.has_ticket
+    assert _connected(server, client, session=first.session).session_reused
+
+
+def test_the_client_chooses_the_suite(pki: Certificates) -> None:
+    """It knows best what it is fast with."""
+    server = server_context(pki.server, pki.server_key)
+    client = client_context(pki.ca, None, None)
+    client.maximum_version = ssl.TLSVersion.TLSv1_2
+    for suite in ("ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305"):
+        client.set_ciphers(f"{suite}:ECDHE-ECDSA-AES256-GCM-SHA384")
+        assert _shake(server, client)[1] == suite
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from base64 import b64encode
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -13,10 +15,10 @@ from notary_server.operations import changefeed
 from notary_server.operations.context import Context, Expiries
 from notary_server.operations.publish import collect
 from notary_server.signing.local_signer import LocalSigner
+from notary_server.tuf.document import Document
 from notary_server.tuf.keys import verifies
 from notary_server.tuf.model import SigningOrder
 from notary_server.tuf.names import SNAPSHOT, TIMESTAMP, Gun, Sha256Hex
-from notary_server.tuf.parse import DEFAULT_LIMITS
 
 FILE = b'{"signed":{"_type":"Targets","expires":"2030-01-01T00:00:00Z","version":1},"signatures":[]}'
 
@@ -46,6 +48,8 @@ class Recorder:
         ("0", "-2147483648", (0, -50)),
         ("2147483647", "2147483647", (2147483647, 50)),
         ("-2147483648", "1", (1, -50)),
+        ("1", "2147483648", (2**31, 1)),
+        ("1", "9223372036854775807", (2**63 - 1, 1)),
     ],
 )
 async def test_changefeed_parameters(records: str, change_id: str, asked: tuple[int, int]) -> None:
@@ -58,31 +62,35 @@ async def test_changefeed_parameters(records: str, change_id: str, asked: tuple[
 
 @pytest.mark.parametrize(
     ("records", "change_id"),
-    [("", ""), (" 1", ""), ("1 ", ""), ("1.0", ""), ("0x1", ""), ("١", ""), ("2147483648", ""), ("1", "z"), ("1", "--1"), ("9" * 5000, "")],
+    [("", ""), (" 1", ""), ("1 ", ""), ("1.0", ""), ("0x1", ""), ("١", ""), ("2147483648", ""), ("1", "z"), ("1", "--1"), ("1", "9223372036854775808"), ("9" * 5000, "")],
 )  # fmt: skip
 async def test_changefeed_parameters_that_are_no_numbers(records: str, change_id: str) -> None:
-    """Signed 32-bit decimals and nothing else."""
+    """Signed decimals of 32 bits for records, 64 for the ID, and nothing else."""
     context = Context(cast(Any, Recorder()), cast(Any, None), cast(Any, None))
     with pytest.raises(InvalidParameters):
         await changefeed.changes(context, None, change_id, records)
 
 
+def collected(*parts: tuple[str, Callable[[], bytes]]) -> list[Document]:
+    """What a form of these parts stands for."""
+    context = Context(cast(Any, None), cast(Any, None), cast(Any, None))
+    return asyncio.run(collect(context, 0, parts))
+
+
 def test_parts_become_uploads() -> None:
     """One `.json` is taken off; of several parts for one role the last counts, though all are checked."""
     other = FILE + b" "
-    uploads = collect(
-        [("targets.json", lambda: FILE), ("targets", lambda: other), ("root", lambda: FILE)], DEFAULT_LIMITS
-    )
+    uploads = collected(("targets.json", lambda: FILE), ("targets", lambda: other), ("root", lambda: FILE))
     assert {upload.role: upload.data for upload in uploads} == {"targets": other, "root": FILE}
     with pytest.raises(MalformedJson):
-        collect([("targets", lambda: b"nope"), ("targets", lambda: FILE)], DEFAULT_LIMITS)
+        collected(("targets", lambda: b"nope"), ("targets", lambda: FILE))
 
 
 @pytest.mark.parametrize("name", ["", ".json"])
 def test_a_name_that_is_only_an_ending_is_none(name: str) -> None:
     """What is left without `.json` must name something."""
     with pytest.raises(NoFilename):
-        collect([(name, lambda: FILE)], DEFAULT_LIMITS)
+        collected((name, lambda: FILE))
 
 
 @pytest.mark.parametrize(
@@ -95,8 +103,16 @@ def test_names_that_are_no_roles(name: str) -> None:
         raise AssertionError("the name comes first")
 
     with pytest.raises(InvalidRole) as refused:
-        collect([(name, content)], DEFAULT_LIMITS)
+        collected((name, content))
     assert refused.value.detail == name.removesuffix(".json")
+
+
+def test_the_first_bad_part_decides() -> None:
+    """A content is judged before the next name is, though the form is taken apart first."""
+    with pytest.raises(MalformedJson):
+        collected(("targets", lambda: b"nope"), ("Targets", lambda: FILE))
+    with pytest.raises(InvalidRole):
+        collected(("targets", lambda: FILE), ("Targets", lambda: b"nope"), ("root", lambda: b"nope"))
 
 
 def test_remembered_expiries_are_bounded() -> None:

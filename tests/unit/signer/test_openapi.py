@@ -12,8 +12,8 @@ from openapi_spec_validator import validate
 
 from notary_common import wire
 from notary_signer import encoding, policy
-from notary_signer.http.routes import build_application
-from notary_signer.operations import MAX_DESCRIBED, SignerService
+from notary_signer.http.routes import TABLE
+from notary_signer.operations import MAX_DESCRIBED
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "reference" / "signer-openapi.yaml"
 STRUCTS = [
@@ -48,13 +48,7 @@ def test_words_are_the_wires(document: dict[str, Any], name: str) -> None:
 
 def test_addresses_are_the_route_table(document: dict[str, Any]) -> None:
     """Every route is described, and no other."""
-    service = SignerService(None, None)  # type: ignore[arg-type]
-    application = build_application(service, max_request_bytes=1, request_timeout=1)
-    routes = {
-        (route.method.lower(), route.resource.canonical)
-        for route in application.router.routes()
-        if route.resource is not None
-    }
+    routes = {(method.lower(), path) for path, methods in TABLE.items() for method in methods}
     described = {
         (method, path)
         for path, item in document["paths"].items()

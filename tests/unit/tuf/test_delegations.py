@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from notary_server.tuf.delegations import BadTargetsError, verify_targets, verify_uploaded
+from notary_server.tuf.document import Document, by_role
 from notary_server.tuf.model import Root
 from notary_server.tuf.names import RoleName
 from notary_server.tuf.parse import parse_root
@@ -40,15 +41,22 @@ def chain(owner: Publisher) -> dict[RoleName, bytes]:
     }
 
 
+def verified(
+    root: Root, uploaded: dict[RoleName, bytes], stored: dict[RoleName, bytes], now_ns: int
+) -> list[RoleName]:
+    """The roles of the files that were verified, in that order."""
+    return list(verify_uploaded(root, by_role(uploaded), by_role(stored), now_ns))
+
+
 def test_verifies_a_chain_from_whatever_mixture(owner: Publisher) -> None:
     """Each file may be uploaded or stored; what is returned is what was looked at, parents first."""
     files, root = chain(owner), root_of(owner)
     now = time.time_ns()
-    assert list(verify_uploaded(root, files, {}, now)) == [T, A, AX]
-    assert list(verify_uploaded(root, {AX: files[AX]}, files, now)) == [T, A, AX]
-    assert list(verify_uploaded(root, {A: files[A]}, files, now)) == [T, A]
-    assert list(verify_uploaded(root, {T: files[T]}, files, now)) == [T]
-    assert verify_uploaded(root, {}, files, now) == {}
+    assert verified(root, files, {}, now) == [T, A, AX]
+    assert verified(root, {AX: files[AX]}, files, now) == [T, A, AX]
+    assert verified(root, {A: files[A]}, files, now) == [T, A]
+    assert verified(root, {T: files[T]}, files, now) == [T]
+    assert verified(root, {}, files, now) == []
 
 
 def test_the_uploaded_parent_counts(owner: Publisher) -> None:
@@ -56,14 +64,14 @@ def test_the_uploaded_parent_counts(owner: Publisher) -> None:
     files = chain(owner)
     uploaded = {A: files[A], T: owner.targets(2)}
     with pytest.raises(BadTargetsError, match="does not delegate"):
-        verify_uploaded(root_of(owner), uploaded, files, time.time_ns())
+        verified(root_of(owner), uploaded, files, time.time_ns())
 
 
 def test_a_missing_ancestor_is_named(owner: Publisher) -> None:
     """The text says what must be published first."""
     files = chain(owner)
     with pytest.raises(BadTargetsError, match="targets/a/x cannot be published before targets/a,"):
-        verify_uploaded(root_of(owner), {AX: files[AX]}, {T: files[T]}, time.time_ns())
+        verified(root_of(owner), {AX: files[AX]}, {T: files[T]}, time.time_ns())
 
 
 def test_a_bad_stored_ancestor_is_told_apart(owner: Publisher) -> None:
@@ -71,7 +79,7 @@ def test_a_bad_stored_ancestor_is_told_apart(owner: Publisher) -> None:
     files = chain(owner)
     owner.targets_keys = [ecdsa_key()]
     with pytest.raises(BadTargetsError, match="targets/a cannot be published now: as it is published"):
-        verify_uploaded(root_of(owner), {A: files[A]}, files, time.time_ns())
+        verified(root_of(owner), {A: files[A]}, files, time.time_ns())
 
 
 def test_thresholds_above_one(owner: Publisher) -> None:
@@ -83,10 +91,10 @@ def test_thresholds_above_one(owner: Publisher) -> None:
 
     root, targets = root_of(owner), owner.targets(delegates=[A], edit=edit)
     now = time.time_ns()
-    verify_uploaded(root, {T: targets, A: owner.delegation(A)}, {}, now)
+    verified(root, {T: targets, A: owner.delegation(A)}, {}, now)
     for signers in (keys[:1], [keys[0], keys[0]]):
         with pytest.raises(BadTargetsError):
-            verify_uploaded(root, {T: targets, A: owner.delegation(A, signers=signers)}, {}, now)
+            verified(root, {T: targets, A: owner.delegation(A, signers=signers)}, {}, now)
 
 
 def test_only_uploads_must_be_fresh(owner: Publisher) -> None:
@@ -97,7 +105,7 @@ def test_only_uploads_must_be_fresh(owner: Publisher) -> None:
 
     root, targets = root_of(owner), owner.targets(delegates=[A], edit=expired)
     now = time.time_ns()
-    verify_uploaded(root, {A: owner.delegation(A)}, {T: targets}, now)
-    verify_targets(root, targets)
+    verified(root, {A: owner.delegation(A)}, {T: targets}, now)
+    verify_targets(root, Document(T, targets))
     with pytest.raises(BadTargetsError, match="expired"):
-        verify_uploaded(root, {T: targets}, {}, now)
+        verified(root, {T: targets}, {}, now)

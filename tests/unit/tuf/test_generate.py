@@ -172,8 +172,8 @@ def test_times_survive_spelling(nanoseconds: int) -> None:
 def test_entries_match_only_their_file(data: bytes, other: bytes) -> None:
     """An entry describes the bytes it was made of and no others."""
     entry = generate.describe(data)
-    assert generate.matches(entry, data)
-    assert generate.matches(entry, other) == (data == other)
+    assert generate.matches(entry, generate.describe(data))
+    assert generate.matches(entry, generate.describe(other)) == (data == other)
 
 
 def test_every_known_hash_of_an_entry_counts() -> None:
@@ -181,12 +181,12 @@ def test_every_known_hash_of_an_entry_counts() -> None:
     data = b"data"
     right = generate.describe(data).hashes
     unknown = {"md5": b"x"}
-    assert generate.matches(FileMeta({"sha512": right["sha512"]} | unknown, 4), data)
-    assert not generate.matches(FileMeta(unknown, 4), data)
-    assert not generate.matches(FileMeta({}, 4), data)
-    assert not generate.matches(FileMeta(right | {"sha512": b"x"}, 4), data)
-    assert not generate.matches(FileMeta(right, 5), data)
-    assert generate.same_hashes(FileMeta(right, 5), data)
+    assert generate.matches(FileMeta({"sha512": right["sha512"]} | unknown, 4), generate.describe(data))
+    assert not generate.matches(FileMeta(unknown, 4), generate.describe(data))
+    assert not generate.matches(FileMeta({}, 4), generate.describe(data))
+    assert not generate.matches(FileMeta(right | {"sha512": b"x"}, 4), generate.describe(data))
+    assert not generate.matches(FileMeta(right, 5), generate.describe(data))
+    assert generate.same_hashes(FileMeta(right, 5), generate.describe(data))
 
 
 def test_keeps_only_entries_that_can_be_spelled() -> None:

@@ -71,7 +71,7 @@ def test_roots() -> None:
     roots = chain()
     assert len(roots[3].parsed.signatures) == 2
     for root in roots.values():
-        assert certificates.stored_root(GUN, root.parsed.data).body == root.body
+        assert certificates.stored_root(GUN, root.parsed).body == root.body
         assert all(keys.key_id(key) == filed for filed, key in root.body.keys.items())
         assert certificates.certificate_end(GUN, root) > MADE_AT
 

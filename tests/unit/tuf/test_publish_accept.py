@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from notary_server.tuf import instant, publish
-from notary_server.tuf.model import Upload
+from notary_server.tuf.document import Document, by_role
 from notary_server.tuf.names import RoleName
 from tests.publisher.certificates import root_key
 from tests.publisher.files import Edit, expires_in
@@ -125,9 +125,11 @@ def test_the_last_part_of_a_role_counts() -> None:
     """Given a role twice, the planner takes the later one."""
     world = World()
     files = world.owner.first()
-    uploads = [Upload(RoleName("targets"), b"{}"), *(Upload(RoleName(r), d) for r, d in files.items())]
+    uploads = [Document(RoleName("targets"), b"{}"), *(Document(RoleName(r), d) for r, d in files.items())]
     state = world.state()
-    plan = publish.plan(GUN, state, uploads, world.held(state, uploads), world.now_ns, LIFETIMES)
+    plan = publish.plan(
+        state, by_role(state.files), uploads, world.held(state, uploads), world.now_ns, LIFETIMES
+    )
     assert plan.files[1].data == files["targets"]
 
 
@@ -362,9 +364,9 @@ def test_needed_roles_are_uploads_ancestors_and_what_a_snapshot_lists() -> None:
     world = World(client_snapshot=True)
     listed = dict.fromkeys(("root", "targets", "targets/s"), b"x")
     uploads = [
-        Upload(RoleName("targets/a/b/c"), b""),
-        Upload(RoleName("targets"), b""),
-        Upload(RoleName("snapshot"), world.owner.snapshot(listed)),
+        Document(RoleName("targets/a/b/c"), b""),
+        Document(RoleName("targets"), b""),
+        Document(RoleName("snapshot"), world.owner.snapshot(listed)),
     ]
     assert publish.needed_roles(uploads) == {
         "targets/a",
@@ -372,7 +374,7 @@ def test_needed_roles_are_uploads_ancestors_and_what_a_snapshot_lists() -> None:
         "targets/a/b/c",
         "targets/s",
     }
-    assert publish.needed_roles([Upload(RoleName("snapshot"), b"nonsense")]) == frozenset()
+    assert publish.needed_roles([Document(RoleName("snapshot"), b"nonsense")]) == frozenset()
 
 
 def test_online_keys_come_from_the_uploaded_root_else_the_stored_one() -> None:
@@ -380,8 +382,12 @@ def test_online_keys_come_from_the_uploaded_root_else_the_stored_one() -> None:
     world = World()
     ids = {role: key_id(key) for role, key in world.owner.server_keys.items()}
     root = world.owner.root()
-    assert publish.online_keys(world.state(), [Upload(RoleName("root"), root)]) == set(ids.values())
-    assert publish.online_keys(world.state(), []) == frozenset()
+    assert publish.online_keys(by_role(world.state().files), [Document(RoleName("root"), root)]) == set(
+        ids.values()
+    )
+    assert publish.online_keys(by_role(world.state().files), []) == frozenset()
     world.first()
-    assert publish.online_keys(world.state(), []) == set(ids.values())
-    assert publish.online_keys(world.state(), [Upload(RoleName("root"), b"[")]) == frozenset()
+    assert publish.online_keys(by_role(world.state().files), []) == set(ids.values())
+    assert (
+        publish.online_keys(by_role(world.state().files), [Document(RoleName("root"), b"[")]) == frozenset()
+    )

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -13,8 +14,8 @@ import pytest
 
 from notary_server.errors import InvalidUpdate, NotaryError, VersionConflict
 from notary_server.tuf import publish
-from notary_server.tuf.model import Upload
-from notary_server.tuf.names import MAX_VERSION, SNAPSHOT, RoleName
+from notary_server.tuf.document import Document, by_role
+from notary_server.tuf.names import MAX_VERSION, SNAPSHOT, Gun, RoleName
 from tests.publisher.certificates import root_key, sha1_certificate
 from tests.publisher.files import expires_in
 from tests.publisher.keys import ecdsa_key, key_id, rsa_private
@@ -167,9 +168,10 @@ class TestRoot:
         """Texts that quote what was sent stay short enough for clients to show."""
         world = World()
         files = world.owner.first()
-        uploads = [Upload(RoleName(role), data) for role, data in files.items()]
+        uploads = [Document(RoleName(role), data) for role, data in files.items()]
+        state = replace(world.state(), gun=Gun("\U0001f600" * 255))
         with pytest.raises(InvalidUpdate) as caught:
-            publish.plan("\U0001f600" * 255, world.state(), uploads, {}, world.now_ns, publish.Lifetimes())  # type: ignore[arg-type]
+            publish.plan(state, by_role(state.files), uploads, {}, world.now_ns, publish.Lifetimes())
         assert reply_size(caught.value) <= 1024
 
 
@@ -422,7 +424,7 @@ class TestWhole:
         """Each would have to be read from the database; none of them is asked for then."""
         own.files |= {f"targets/{number}": {1: b"{}"} for number in range(publish.MAX_LISTED)}
         files = snapshot(own, {"targets": targets(own)})
-        assert publish.needed_roles([Upload(SNAPSHOT, files["snapshot"])]) == frozenset()
+        assert publish.needed_roles([Document(SNAPSHOT, files["snapshot"])]) == frozenset()
         assert refused(own, files) == "ErrBadSnapshot"
 
     @pytest.mark.parametrize("role", ["root", "targets", "targets/a"])

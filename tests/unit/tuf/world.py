@@ -18,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from notary_server.tuf import generate, publish
+from notary_server.tuf.document import Document, by_role
 from notary_server.tuf.model import (
     FileSummary,
     HeldKey,
@@ -25,7 +26,6 @@ from notary_server.tuf.model import (
     Signature,
     SigningOrder,
     TrustState,
-    Upload,
 )
 from notary_server.tuf.names import SNAPSHOT, Gun, KeyId, RoleName, Sha256Hex
 from tests.publisher import Publisher
@@ -77,7 +77,7 @@ class World:
         number = json.loads(data)["signed"]["version"] if version is None else version
         self.files.setdefault(role, {})[number] = data
 
-    def state(self, uploads: Sequence[Upload] = ()) -> TrustState:
+    def state(self, uploads: Sequence[Document] = ()) -> TrustState:
         """What `MetadataStore.trust_state` would return for these uploads."""
         latest = {
             RoleName(role): FileSummary(
@@ -90,16 +90,17 @@ class World:
         asked = {"root", "targets", "snapshot", "timestamp"} | publish.needed_roles(uploads)
         return TrustState(GUN, latest, {role: self.latest(role) for role in latest if role in asked})
 
-    def held(self, state: TrustState, uploads: Sequence[Upload] = ()) -> dict[KeyId, HeldKey]:
+    def held(self, state: TrustState, uploads: Sequence[Document] = ()) -> dict[KeyId, HeldKey]:
         """What the signer answers about the keys that deciding needs."""
-        asked = publish.online_keys(state, uploads)
+        asked = publish.online_keys(by_role(state.files), uploads)
         return {keyid: self.signer[keyid][1] for keyid in asked if keyid in self.signer}
 
     def plan(self, files: Mapping[str, bytes]) -> publish.PublishPlan:
         """Decide on an upload; nothing is stored."""
-        uploads = [Upload(RoleName(role), data) for role, data in files.items()]
+        uploads = [Document(RoleName(role), data) for role, data in files.items()]
         state = self.state(uploads)
-        return publish.plan(GUN, state, uploads, self.held(state, uploads), self.now_ns, LIFETIMES)
+        held = self.held(state, uploads)
+        return publish.plan(state, by_role(state.files), uploads, held, self.now_ns, LIFETIMES)
 
     def signatures(self, order: SigningOrder) -> list[Signature]:
         """What the signer makes of an order."""
@@ -197,14 +198,17 @@ class Walker:
     def _verify(self, role: str, data: bytes, keys: Any, who: Any) -> dict[str, Any]:
         document = json.loads(data)
         message = canonical(document["signed"])
+        # Go reads a missing or null list as an empty one, and no threshold below 1 is ever met.
+        signers = who.get("keyids") or ()
+        threshold = max(who.get("threshold") or 0, 1)
         good = {
             one["keyid"]
             for one in document["signatures"]
-            if one["keyid"] in who["keyids"]
+            if one["keyid"] in signers
             and verifies(keys[one["keyid"]], one["method"].lower(), base64.b64decode(one["sig"]), message)
         }
-        if len(good) < who["threshold"]:
-            raise Unreadable(f"{role} is signed by {len(good)} of {who['threshold']} keys")
+        if len(good) < threshold:
+            raise Unreadable(f"{role} is signed by {len(good)} of {threshold} keys")
         self._read[role] = document["signed"]
         return self._read[role]
 
