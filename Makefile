@@ -1,9 +1,9 @@
 # The few commands a person types. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint format types unit e2e lock clean
+.PHONY: help run demo bench test lint format types unit e2e lock clean
 SHELL := /bin/bash
 python := .venv/bin/python
-typed := notary_common notary_server notary_signer migrations deploy tests
+typed := notary_common notary_server notary_signer migrations deploy bench tests
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,10 @@ run: ## Start signer and server here, in the foreground; PORT=4444 make run take
 demo: ## Publish, list and verify with the real notary client, while `make run` runs in another terminal
 	@deploy/local/bootstrap demo
 	@$(python) -m deploy.local.demo
+
+bench: ## Measure against Notary 0.7.0, all rows of bench/README.md, about 25 minutes
+	@deploy/local/bootstrap test
+	$(python) -m bench
 
 test: ## Everything: installs what it needs, then lint, types, all tests
 	@deploy/local/bootstrap test
