@@ -138,6 +138,7 @@ async def open_services(config: ServerConfig, metrics: Metrics) -> AsyncIterator
             limits=Limits(max_depth=limits.max_json_depth),
             max_changes=limits.max_changefeed_records,
             publishing=asyncio.Semaphore(limits.max_concurrent_publishes),
+            publish_wait=limits.publish_wait,
         )
         opened.push_async_callback(context.reader.close)
         settings = Settings(

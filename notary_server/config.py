@@ -166,6 +166,10 @@ class Limits(Section):
     max_concurrent_publishes: Annotated[int, BeforeValidator(between(1, 1000))] = Field(
         default=8, description="Publishes worked on at the same time, 1 to 1000; more wait their turn."
     )
+    publish_wait: Annotated[float, BeforeValidator(duration(0.1, 300))] = Field(
+        default=10.0,
+        description="Seconds a publish waits for its turn before it is answered 503, 0.1 to 300.",
+    )
     request_timeout: Annotated[float, BeforeValidator(duration(1, 3600))] = Field(
         default=60.0, description="Seconds a client may take to send one request, 1 to 3600."
     )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 from weakref import WeakValueDictionary
 
+from notary_server.errors import Unavailable
 from notary_server.ports import Clock, MetadataStore, RemoteSigner
 from notary_server.tuf.names import Gun, Sha256Hex
 from notary_server.tuf.parse import DEFAULT_LIMITS, Limits
@@ -50,6 +53,7 @@ class Context:
         limits: bounds on uploaded metadata.
         max_changes: changefeed records in one answer.
         publishing: how many publishes are worked on at the same time; others wait their turn.
+        publish_wait: seconds that a publish waits for its turn.
         turns: the lock of each repository that is being published to, by this process.
         expiries: what is known of stored timestamps.
         renewing: the renewals under way in this process, so that a crowd of readers asks for one.
@@ -64,13 +68,27 @@ class Context:
     limits: Limits = DEFAULT_LIMITS
     max_changes: int = 10_000
     publishing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(8))
+    publish_wait: float = 10.0
     turns: WeakValueDictionary[Gun, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     expiries: Expiries = field(default_factory=Expiries)
     renewing: dict[Gun, asyncio.Task[object]] = field(default_factory=dict)
 
-    def turn(self, gun: Gun) -> asyncio.Lock:
-        """The lock with which publishes to `gun` take turns here; it lives as long as somebody holds or awaits it.
+    @asynccontextmanager
+    async def turn(self, gun: Gun) -> AsyncIterator[None]:
+        """Publishes to `gun` take turns here, and only so many repositories are published to at the same time.
 
         Publishes of one process would only outrun each other; those of other processes are found by the store.
+
+        Raises:
+            Unavailable: the turn did not come in time: those before it wait for something that does not answer.
         """
-        return self.turns.setdefault(gun, asyncio.Lock())
+        async with AsyncExitStack() as held:
+            try:
+                async with asyncio.timeout(self.publish_wait):
+                    await held.enter_async_context(self.turns.setdefault(gun, asyncio.Lock()))
+                    await held.enter_async_context(self.publishing)
+            except TimeoutError as error:
+                raise Unavailable(
+                    f"other publishes did not end within {self.publish_wait:g} seconds; try again later"
+                ) from error
+            yield

@@ -75,9 +75,10 @@ async def publish(context: Context, gun: Gun, uploads: Sequence[Document]) -> No
         InvalidUpdate: a rule is broken.
         VersionConflict: a stored version is not lower, or others publish to this repository without a pause.
         StoreUnavailable, SignerUnavailable: one of the two cannot be asked; nothing is stored.
+        Unavailable: other publishes took too long.
         SignerRefused: the signer said no, or its signature does not verify; nothing is stored.
     """
-    async with context.turn(gun), context.publishing:
+    async with context.turn(gun):
         for attempt in range(ATTEMPTS):
             if attempt:
                 await asyncio.sleep(random.uniform(0, BACKOFF * 2**attempt))  # noqa: S311 - spreads load, no secret

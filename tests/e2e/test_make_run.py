@@ -191,12 +191,12 @@ def test_a_wrong_configuration_is_shown(start: Start, folder: Path) -> None:
     shell.interrupt()
     path = folder / "server-config.json"
     document = json.loads(path.read_text())
-    document["storage"]["backend"] = "mysql"
+    document["storage"]["backend"] = "rethinkdb"
     path.write_text(json.dumps(document))
     shell = start("run", PORT=str(free_port()))
     assert shell.end() == 1
     assert "storage.backend" in shell.text
-    assert json.loads(path.read_text())["storage"]["backend"] == "mysql"
+    assert json.loads(path.read_text())["storage"]["backend"] == "rethinkdb"
 
 
 def test_the_demo_needs_a_server(start: Start) -> None:

@@ -28,6 +28,8 @@ PUBLISHERS = 3
 KILLS = 2
 MEANWHILE = 12
 """Acknowledged publishes between two kills."""
+PAUSE = 0.2
+"""Seconds, after a call that was not answered."""
 
 
 class _Told:
@@ -45,12 +47,16 @@ class _Told:
         ask: Callable[[], Reply],
         after: Callable[[Reply, Served], Iterable[Served]],
     ) -> Reply:
-        """Ask, and remember what was answered. 503 and a lost connection leave open what happened."""
+        """Ask, and remember what was answered. 503 and a lost connection leave open what a write did; a read did nothing."""
         began = time.monotonic()
         reply = ask()
         ended = NEVER if reply.status in {0, 503} else time.monotonic()
+        if ended == NEVER:
+            # Those who go on asking while nobody answers would only add calls of which nothing is known.
+            time.sleep(PAUSE)
         with self._lock:
-            self.calls.append(Call(began, ended, partial(after, reply), f"{text}: {reply.status}"))
+            if ended != NEVER or text != "read":
+                self.calls.append(Call(began, ended, partial(after, reply), f"{text}: {reply.status}"))
             if reply.status == 200 and text.startswith("publish"):
                 self.acknowledged += 1
             if reply.status not in {0, 200, 400, 404, 503}:
@@ -65,20 +71,18 @@ def _published(number: int, digest: str, reply: Reply, served: Served) -> Iterab
         return [after] if fits else []
     if reply.status == 400:
         return [served] if not fits or b"busy" in reply.body else []
-    return [served, after] if fits else [served]
+    return [after] if fits else []
 
 
 def _read(reply: Reply, served: Served) -> Iterable[Served]:
     if reply.status == 200:
         digest = hashlib.sha256(reply.body).hexdigest()
         return [served] if served is not None and served[1] == digest else []
-    if reply.status == 404:
-        return [served] if served is None else []
-    return [served]
+    return [served] if reply.status == 404 and served is None else []
 
 
 def _deleted(reply: Reply, served: Served) -> Iterable[Served]:
-    return [None] if reply.status == 200 else [served, None]
+    return [None]
 
 
 def _publisher(told: _Told, repository: Repository, name: str, client: Client, stop: threading.Event) -> None:
@@ -86,7 +90,9 @@ def _publisher(told: _Told, repository: Repository, name: str, client: Client, s
         if stop.is_set():
             return
         read = told.note("read", partial(client.role, repository.gun, "targets.json"), _read)
-        number = 1 if read.status != 200 else read.json["signed"]["version"] + 1
+        if read.status not in {200, 404}:
+            continue
+        number = 1 if read.status == 404 else read.json["signed"]["version"] + 1
         files = repository.files(number, f" by {name} {turn}")
         digest = hashlib.sha256(files["targets"]).hexdigest()
         told.note(
