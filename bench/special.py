@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
 from collections import Counter
@@ -107,6 +108,7 @@ def _timestamps(_: Side) -> list[Request]:
     return [requests.current(gun, "timestamp") for gun in requests.guns(1000)]
 
 
+@functools.cache
 def _large_guns() -> list[Gun]:
     key, file = ecdsa_key(), targets(_BIG)
     return [
