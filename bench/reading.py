@@ -75,11 +75,12 @@ class Reads:
 
 
 def read_all(side: Side, load: Reads, wanted: Sequence[Request], seconds: int) -> tuple[str, ...]:
-    """Ask for everything once, in order, for `seconds` at most; what went wrong.
+    """Ask every process for everything once, in order, for `seconds` at most; what went wrong.
 
-    Over one connection: the reference dies when several read what it has not in memory yet.
+    Over one connection each: the reference dies when several read what it has not in memory yet.
     """
-    load = replace(load, connections=1, order="cycle", close=False)
+    load = replace(load, connections=side.processes, order="cycle", close=False)
+    wanted = [request for request in wanted for _ in range(side.processes)]
     left, problems = wanted, dict[str, None]()
     for _ in range(seconds):
         told = play(side, load, left, 1)

@@ -57,10 +57,12 @@ class Side(ABC):
         published: the repositories that were really published there, by name below `seeding.PREFIX`.
         extras: what else was put into its database, by a name that says it.
         primed: the loads that its caches are warm for.
+        processes: how many of them have a cache each.
     """
 
     url: str
     ca_file: str
+    processes = 1
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -113,6 +115,8 @@ class Side(ABC):
 
 class Ours(Side):
     """This project's signer and server on a database of its own in `cluster`."""
+
+    processes = WORKERS
 
     def __init__(self, name: str, folder: Path, cluster: PostgresCluster) -> None:
         super().__init__(name)

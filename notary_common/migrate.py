@@ -15,8 +15,8 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from .database import DatabaseError, DatabaseTarget, create_engine, transaction
-from .database.engine import dialect_of
+from .database import Database, DatabaseError, DatabaseTarget
+from .database.engine import EngineDatabase, create_engine, dialect_of, transaction
 from .database.mysql import take_turn
 from .schema import Tree, version_table
 
@@ -37,7 +37,7 @@ def upgrade(target: DatabaseTarget, tree: Tree, progress: Callable[[str], None])
     All in one transaction, but on MySQL, which commits each change of a table by itself: there, an upgrade that was
     interrupted goes on where it was when it is run again.
 
-    For a database in memory use `upgrade_engine`: it would be gone when this returns.
+    For a database in memory use `upgrade_open`: it would be gone when this returns.
 
     Args:
         progress: is told in one line each what was found and done.
@@ -55,6 +55,12 @@ def upgrade(target: DatabaseTarget, tree: Tree, progress: Callable[[str], None])
             await engine.dispose()
 
     asyncio.run(run())
+
+
+async def upgrade_open(database: Database, tree: Tree, progress: Callable[[str], None]) -> None:
+    """`upgrade` for a database in memory, which lives as long as it is open. Raises the same."""
+    if isinstance(database, EngineDatabase):
+        await upgrade_engine(database.engine, tree, progress)
 
 
 async def upgrade_engine(engine: AsyncEngine, tree: Tree, progress: Callable[[str], None]) -> None:

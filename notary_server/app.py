@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from notary_common.collector import settle
 from notary_common.command import database_target
-from notary_common.database import Database, EngineDatabase, open_database
+from notary_common.database import Database, open_database
 from notary_common.tls import client_context, server_context
 from notary_common.values import Listen
 
@@ -168,10 +168,10 @@ async def _open_store(
 ) -> SqlStore:
     store = SqlStore(database, cache_bytes)
     opened.push_async_callback(store.close)
-    if in_memory and isinstance(database, EngineDatabase):
-        from notary_common.migrate import upgrade_engine  # noqa: PLC0415 - alembic would slow every start down
+    if in_memory:
+        from notary_common.migrate import upgrade_open  # noqa: PLC0415 - alembic would slow every start down
 
-        await upgrade_engine(database.engine, "server", lambda _: None)
+        await upgrade_open(database, "server", lambda _: None)
     return store
 
 

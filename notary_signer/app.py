@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from aiohttp import web
 
 from notary_common.collector import settle
-from notary_common.database import DatabaseError, EngineDatabase, open_database, parse_url
+from notary_common.database import DatabaseError, open_database, parse_url
 from notary_common.log import get_logger
 from notary_common.schema import tables_problem
 
@@ -46,10 +46,10 @@ async def _open_registry(config: SignerConfig, stack: AsyncExitStack) -> SqlRegi
         target = parse_url(storage.backend or "", url, config.base_dir)
         database = open_database(target, pool_size=storage.pool_size, pool_timeout=storage.pool_timeout)
         stack.push_async_callback(database.close)
-        if isinstance(database, EngineDatabase) and target.in_memory:
-            from notary_common.migrate import upgrade_engine  # noqa: PLC0415 - alembic would slow every start down
+        if target.in_memory:
+            from notary_common.migrate import upgrade_open  # noqa: PLC0415 - alembic would slow every start down
 
-            await upgrade_engine(database.engine, "signer", _log.debug)
+            await upgrade_open(database, "signer", _log.debug)
         problem = await tables_problem(database, "signer")
     except DatabaseError as error:
         raise StartRefused(str(error)) from None

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from . import mysql
-from .errors import DatabaseConflict, DatabaseUnavailable, reason
+from .errors import DatabaseConflict, DatabaseConnectionLost, DatabaseUnavailable, reason
 from .interface import DEFAULT_POOL_SIZE, DEFAULT_POOL_TIMEOUT, DEFAULT_STATEMENT_TIMEOUT
 from .mysql_dsn import MysqlTarget
 from .postgres import connect, tls_context
@@ -94,6 +94,8 @@ def translated() -> Iterator[None]:
             if isinstance(error.orig, MySQLError)
             else reason(error.orig or error)
         )
+        if error.connection_invalidated:
+            raise DatabaseConnectionLost(f"the database's connection ended: {said}") from error
         raise DatabaseUnavailable(f"the database refused: {said}") from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, sqlite3.Error, OSError) as error:
         raise DatabaseUnavailable(f"the database cannot be reached: {reason(error)}") from error

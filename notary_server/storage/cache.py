@@ -42,6 +42,7 @@ class FileCache:
         """`limit` in bytes; 0 keeps nothing."""
         self._limit = limit
         self._files: OrderedDict[Key, tuple[CachedFile, int]] = OrderedDict()
+        self._timestamps: dict[Gun, Sha256Hex] = {}
         self.size = 0
 
     def get(self, key: Key) -> CachedFile | None:
@@ -51,6 +52,11 @@ class FileCache:
             return None
         self._files.move_to_end(key)
         return found[0]
+
+    def timestamp(self, gun: Gun) -> CachedFile | None:
+        """The timestamp of `gun` that was kept last. A newer one may be stored."""
+        digest = self._timestamps.get(gun)
+        return None if digest is None else self.get((gun, TIMESTAMP, digest))
 
     def put(self, gun: Gun, file: StoredFile) -> CachedFile:
         """Keep a file of `gun`, unless it is too large for that or is not what its digest says."""
@@ -65,7 +71,11 @@ class FileCache:
             self.size -= known[1]
         self._files[key] = (made, cost)
         self.size += cost
+        if file.role == TIMESTAMP:
+            self._timestamps[gun] = file.sha256
         while self.size > self._limit:
-            _, (_, freed) = self._files.popitem(last=False)
+            (of, _, digest), (_, freed) = self._files.popitem(last=False)
             self.size -= freed
+            if self._timestamps.get(of) == digest:
+                del self._timestamps[of]
         return made

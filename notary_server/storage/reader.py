@@ -7,7 +7,7 @@ from typing import Final
 
 from notary_common.database import Database, Session
 from notary_server.ports import StoredFile
-from notary_server.tuf.names import MAX_VERSION, TIMESTAMP, Gun, RoleName, Sha256Hex
+from notary_server.tuf.names import TIMESTAMP, Gun, RoleName, Sha256Hex
 
 from . import rows, statements
 from .cache import CachedFile, FileCache
@@ -15,9 +15,13 @@ from .lane import Lane
 
 HeadKey = tuple[Gun, RoleName, int]
 """Asks for the highest stored version that is not above this one."""
+TimestampKey = tuple[Gun, Sha256Hex]
+"""Asks for the timestamp of the highest version; its bytes are wanted unless they have this digest."""
 FileKey = tuple[Gun, RoleName, Sha256Hex]
 Head = tuple[int, Sha256Hex]
 """Version and digest of a stored file."""
+FoundTimestamp = tuple[Head, StoredFile | None]
+"""A timestamp's head, and the file where it was wanted."""
 
 _SIZES: Final = (1, 4, 16, statements.HEADS_AT_ONCE)
 """For how many questions there is a statement, where each number of them needs its own."""
@@ -30,18 +34,30 @@ class Reader:
         """The cache is shared with whoever stores files."""
         self._cache = cache
         self._heads: Lane[HeadKey, Head] = Lane(database, _look_for_heads, statements.HEADS_AT_ONCE)
+        self._timestamps: Lane[TimestampKey, FoundTimestamp] = Lane(
+            database, _look_for_timestamps, statements.HEADS_AT_ONCE
+        )
         self._files: Lane[FileKey, StoredFile] = Lane(database, _look_for_files, statements.FILES_AT_ONCE)
         self._database = database
 
     async def close(self) -> None:
         """End; reads that are under way fail."""
         await self._heads.close()
+        await self._timestamps.close()
         await self._files.close()
 
     async def timestamp(self, gun: Gun) -> CachedFile | None:
         """The timestamp of the highest version."""
-        head = await self._heads.ask((gun, TIMESTAMP, MAX_VERSION))
-        return None if head is None else await self.of_head(gun, TIMESTAMP, head)
+        known = self._cache.timestamp(gun)
+        found = await self._timestamps.ask((gun, Sha256Hex("") if known is None else known.file.sha256))
+        if found is None:
+            return None
+        (version, _), file = found
+        if file is not None:
+            return self._cache.put(gun, file)
+        if known is not None and known.file.version == version:
+            return known
+        return await self.of_head(gun, TIMESTAMP, found[0])
 
     async def listed(self, gun: Gun, lister: CachedFile | None, role: RoleName) -> CachedFile | None:
         """The file of `role` that a timestamp or snapshot lists."""
@@ -103,6 +119,29 @@ async def _look_for_heads(session: Session, asked: Sequence[HeadKey]) -> Mapping
             for number, version, sha256 in await session.rows(statements.heads(size), **values)
         ]
     return {asked[number]: (version, rows.digest(sha256)) for number, version, sha256 in found}
+
+
+async def _look_for_timestamps(
+    session: Session, asked: Sequence[TimestampKey]
+) -> Mapping[TimestampKey, FoundTimestamp]:
+    guns, known = zip(*asked, strict=True)
+    if session.dialect == "postgresql":
+        found = await session.rows(statements.TIMESTAMPS_POSTGRES, guns=guns, known=known)
+    else:
+        size = next(size for size in _SIZES if size >= len(asked))
+        # What fills the statement up repeats the last question; so do the answers.
+        filled = [asked[min(number, len(asked) - 1)] for number in range(size)]
+        values: dict[str, str] = {}
+        for number, (gun, digest) in enumerate(filled):
+            values |= {f"gun{number}": gun, f"known{number}": digest}
+        found = await session.rows(statements.timestamps(size), **values)
+    answers: dict[TimestampKey, FoundTimestamp] = {}
+    for number, *row in found:
+        key = asked[min(number, len(asked) - 1)]
+        _, version, sha256, data, _, _ = row
+        file = None if data is None else rows.stored_file((key[0], *row))
+        answers[key] = (version, rows.digest(sha256)), file
+    return answers
 
 
 async def _look_for_files(session: Session, asked: Sequence[FileKey]) -> Mapping[FileKey, StoredFile]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
-from notary_common.database import Database, Session
+from notary_common.database import Database, DatabaseConnectionLost, Session
 from notary_common.database.postgres import lock_number
 from notary_server.errors import HeadMoved, StoreUnavailable
 from notary_server.ports import Change, Repository, StoredFile
@@ -87,13 +87,23 @@ class SqlStore:
         wanted = {*BASE_ROLES, *roles}
         with store_errors():
             for _ in range(LOOKS):
-                async with self._database.statement() as session:
-                    found = await session.rows(statements.LATEST, gun=gun)
+                found = await self._latest(gun)
                 latest = {RoleName(row[0]): rows.summary(row[1:]) for row in found}
                 files = await self._bodies(gun, {role: latest[role] for role in latest if role in wanted})
                 if files is not None:
                     return TrustState(gun=gun, latest=latest, files=files)
         raise StoreUnavailable("this repository is being deleted again and again")
+
+    async def _latest(self, gun: Gun) -> Sequence[Sequence[Any]]:
+        try:
+            return await self._latest_once(gun)
+        except DatabaseConnectionLost:
+            # It may have died while it rested; the next one is new.
+            return await self._latest_once(gun)
+
+    async def _latest_once(self, gun: Gun) -> Sequence[Sequence[Any]]:
+        async with self._database.statement() as session:
+            return await session.rows(statements.LATEST, gun=gun)
 
     async def _bodies(self, gun: Gun, latest: dict[RoleName, FileSummary]) -> dict[RoleName, bytes] | None:
         """The files that were found; None if one of them is there no more."""

@@ -78,6 +78,38 @@ def heads(size: int) -> Query:
     return _text(" UNION ALL ".join(one.replace("#", str(number)) for number in range(size)))
 
 
+TIMESTAMPS_POSTGRES: Final = _text(
+    """
+    SELECT asked.number - 1, file.*
+    FROM unnest(CAST(:guns AS text[]), CAST(:known AS text[])) WITH ORDINALITY AS asked(gun, known, number),
+         LATERAL (
+             SELECT role, version, sha256, CASE WHEN sha256 = asked.known THEN NULL ELSE data END, created_at, updated_at
+             FROM tuf_files WHERE gun = asked.gun AND role = 'timestamp' AND deleted_at IS NULL
+             ORDER BY version DESC LIMIT 1
+         ) AS file
+    """
+)
+"""For each asked GUN the number of the question and the timestamp of the highest version; its bytes if they do not
+have the digest that is known of it."""
+
+
+@cache
+def timestamps(size: int) -> Query:
+    """The same as `TIMESTAMPS_POSTGRES` for the others; `size` questions as parameters `gun0`, `known0`, ..."""
+    one = """
+        SELECT * FROM (
+            SELECT # AS number, role, version, sha256, CASE WHEN sha256 = :known# THEN NULL ELSE data END AS data,
+                   created_at, updated_at
+            FROM tuf_files WHERE gun = :gun# AND role = 'timestamp' AND deleted_at IS NULL
+            ORDER BY version DESC LIMIT 1
+        ) AS file#
+    """
+    text = sa.text(" UNION ALL ".join(one.replace("#", str(number)) for number in range(size)))
+    columns = (_F.role, _F.version, _F.sha256, _F.data, _F.created_at, _F.updated_at)
+    typed = text.columns(sa.column("number"), *(sa.column(column.name, column.type) for column in columns))
+    return Query(lambda _: typed)
+
+
 _NO_INDEX: Final[dict[Dialect, str]] = {
     "postgresql": "{} || ''",
     "mysql": "concat({}, '')",

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from notary_common import migrate
-from notary_common.database import Database, DatabaseTarget, create_engine, open_database, parse_url
+from notary_common.database import Database, DatabaseTarget, open_database, parse_url
+from notary_common.database.engine import create_engine
 from notary_server.storage.sql_store import SqlStore
 from tests.support.mariadb_fixtures import mariadb_server, mysql_url
 from tests.support.postgres_fixtures import postgres_cluster, postgres_url

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from notary_common.database import DatabaseUrlError, PostgresTarget, SqliteTarget, create_engine, parse_url
+from notary_common.database import DatabaseUrlError, PostgresTarget, SqliteTarget, parse_url
+from notary_common.database.engine import create_engine
 
 BASE = Path("/etc/notary")
 SECRET = "hunter2-very-secret"

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from notary_common.database import transaction
+from notary_common.database.engine import transaction
 from notary_server.errors import HeadMoved
 from notary_server.storage.schema import TUF_FILES
 from notary_server.storage.sql_store import SqlStore

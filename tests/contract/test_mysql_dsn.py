@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from notary_common.database import DatabaseUrlError, MysqlTarget, create_engine, parse_url
+from notary_common.database import DatabaseUrlError, MysqlTarget, parse_url
+from notary_common.database.engine import create_engine
 
 BASE = Path("/etc/notary")
 SECRET = "hunter2-very-secret"

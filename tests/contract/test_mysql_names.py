@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from notary_common import migrate
-from notary_common.database import create_engine, open_database, parse_url
+from notary_common.database import open_database, parse_url
+from notary_common.database.engine import create_engine
 from notary_server.errors import StoreUnavailable
 from notary_server.storage.sql_store import SqlStore
 from notary_server.tuf.names import TARGETS, Gun

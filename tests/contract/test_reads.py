@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from notary_common.database import DatabaseTarget, open_database, transaction
+from notary_common.database import DatabaseTarget, open_database
+from notary_common.database.engine import transaction
 from notary_server.ports import StoredFile
 from notary_server.storage.sql_store import SqlStore
 from notary_server.tuf.model import NewFile

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from notary_common import migrate
-from notary_common.database import Database, DatabaseTarget, create_engine, open_database, parse_url
+from notary_common.database import Database, DatabaseTarget, open_database, parse_url
+from notary_common.database.engine import create_engine
 from notary_server import refresher as module
 from notary_server.errors import SignerRefused, SignerUnavailable, StoreUnavailable
 from notary_server.metrics import Metrics

@@ -10,14 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from notary_common import migrate
-from notary_common.database import (
-    Database,
-    DatabaseTarget,
-    EngineDatabase,
-    Query,
-    create_engine,
-    open_database,
-)
+from notary_common.database import Database, DatabaseTarget, Query, open_database
+from notary_common.database.engine import EngineDatabase, create_engine
 from notary_server.ports import Signed
 from notary_server.storage.renewals import SqlRenewals
 from notary_server.storage.schema import TUF_FILES

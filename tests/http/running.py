@@ -13,8 +13,8 @@ from typing import Any, Self, TypeVar
 
 import uvloop
 
-from notary_common.database import EngineDatabase, open_database, parse_url
-from notary_common.migrate import upgrade_engine
+from notary_common.database import open_database, parse_url
+from notary_common.migrate import upgrade_open
 from notary_server.http.call import Services, Settings
 from notary_server.http.health import Health
 from notary_server.http.listen import bind
@@ -79,8 +79,7 @@ class Running:
     async def _run(self) -> None:
         self.loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
         database = open_database(parse_url("memory", "", Path()))
-        assert isinstance(database, EngineDatabase)
-        await upgrade_engine(database.engine, "server", lambda _: None)
+        await upgrade_open(database, "server", lambda _: None)
         self.store = SqlStore(database)
         self.context = Context(
             self.wrap_store(self.store),

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from notary_common.database import Database, DatabaseTarget, create_engine, open_database, parse_url
+from notary_common.database import Database, DatabaseTarget, open_database, parse_url
+from notary_common.database.engine import create_engine
 from notary_common.migrate import upgrade_engine
 from notary_signer.operations import SignerService
 from notary_signer.registry.sql_registry import SqlRegistry

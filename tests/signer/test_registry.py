@@ -11,7 +11,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from notary_common.database import EngineDatabase, create_engine, open_database, parse_url
+from notary_common.database import open_database, parse_url
+from notary_common.database.engine import EngineDatabase, create_engine
 from notary_common.migrate import upgrade_engine
 from notary_common.schema import tables_problem
 from notary_common.wire import Algorithm
