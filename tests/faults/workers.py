@@ -28,7 +28,7 @@ class Master:
         client: asks it.
     """
 
-    def __init__(self, rig: Rig, folder: Path, *, prelude: str = "", level: str = "info") -> None:
+    def __init__(self, rig: Rig, folder: Path, *, prelude: str = "") -> None:
         """`prelude`: Python that runs before the command line is read, to shorten what would take half a minute."""
         self.folder = folder
         # An authority of its own: these certificates change.
@@ -41,7 +41,7 @@ class Master:
             "tls_cert_file": "server.pem",
             "tls_key_file": "server-key.pem",
         }
-        self.document["logging"] = {"level": level}
+        self.document["logging"] = {"level": "info"}
         for name in ("tls_ca_file", "tls_client_cert", "tls_client_key"):
             self.document["trust_service"][name] = str(
                 rig.stack.folder / self.document["trust_service"][name]
@@ -62,7 +62,7 @@ class Master:
         self._environ = rig.stack.environ | {"TMPDIR": str(self.scratch)}
 
     def __enter__(self) -> Master:
-        """Start it and wait until it serves."""
+        """Start it and wait until all workers serve: one alone answers, too."""
         with self._log.open("ab") as out:
             self.process = subprocess.Popen(
                 self._command,
@@ -73,7 +73,9 @@ class Master:
                 stderr=out,
                 start_new_session=True,
             )
-        eventually(lambda: self.process.poll() is not None or self.answers(), "the workers serve")
+        eventually(
+            lambda: self.process.poll() is not None or '"msg": "serving"' in self.log, "the workers serve"
+        )
         assert self.process.poll() is None, self.log
         return self
 
