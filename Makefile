@@ -17,7 +17,7 @@ demo: ## Publish, list and verify with the real notary client, while `make run` 
 	@$(python) -m deploy.local.demo
 
 bench: ## Measure against Notary 0.7.0, all rows of bench/README.md, about 25 minutes
-	@deploy/local/bootstrap test
+	@deploy/local/bootstrap bench
 	$(python) -m bench
 
 test: ## Everything: installs what it needs, then lint, types, all tests
