@@ -10,7 +10,14 @@ from typing import Any, cast
 
 import pytest
 
-from notary_server.errors import InvalidParameters, InvalidRole, MalformedJson, NoFilename, SignerRefused
+from notary_server.errors import (
+    InvalidParameters,
+    InvalidRole,
+    MalformedJson,
+    NoFilename,
+    SignerRefused,
+    Unavailable,
+)
 from notary_server.operations import changefeed
 from notary_server.operations.context import Context, Expiries
 from notary_server.operations.publish import collect
@@ -141,3 +148,18 @@ async def test_local_keys_are_made_once_until_used() -> None:
     with pytest.raises(SignerRefused):
         await signer.sign(SigningOrder(Gun("h"), TIMESTAMP, 1, b"payload", (key,)))
     assert "private" not in repr(vars(signer))
+
+
+async def test_a_publish_does_not_wait_for_ever_for_its_turn() -> None:
+    """One of the same repository, and one of another when so many are worked on, are told to come back; nothing stays taken."""
+    context = Context(
+        cast(Any, None), cast(Any, None), cast(Any, None), publishing=asyncio.Semaphore(1), publish_wait=0.01
+    )
+    for _ in range(2):
+        async with context.turn(Gun("one")):
+            for gun in ("one", "two"):
+                with pytest.raises(Unavailable, match=r"other publishes did not end within 0\.01 seconds"):
+                    async with context.turn(Gun(gun)):
+                        pytest.fail("it is not its turn")
+    async with context.turn(Gun("two")):
+        pass
