@@ -25,8 +25,9 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from .errors import DatabaseUnavailable, DatabaseUrlError, reason
+from .errors import DatabaseUnavailable, reason
 from .mysql_dsn import MysqlTarget
+from .tls import load_authorities, load_pair
 
 CONFLICTS: Final = frozenset({1062, 1213})
 """Numbers of the errors by which another transaction was first: a unique value is taken, a deadlock."""
@@ -114,23 +115,9 @@ def tls_context(target: MysqlTarget) -> ssl.SSLContext | None:
     if target.tls != "true":
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    elif target.tls_ca is None:
-        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     else:
-        try:
-            context.load_verify_locations(cafile=target.tls_ca)
-        except (OSError, ssl.SSLError) as error:
-            raise DatabaseUrlError(
-                f"storage.db_url: tls-ca {str(target.tls_ca)!r} cannot be loaded: {reason(error)}"
-            ) from None
-    if target.tls_cert is not None:
-        try:
-            context.load_cert_chain(target.tls_cert, target.tls_key, password="")
-        except (OSError, ssl.SSLError, ValueError) as error:
-            raise DatabaseUrlError(
-                f"storage.db_url: tls-cert {str(target.tls_cert)!r} with tls-key {str(target.tls_key)!r} "
-                f"cannot be loaded: {reason(error)}"
-            ) from None
+        load_authorities(context, "tls-ca", target.tls_ca)
+    load_pair(context, ("tls-cert", "tls-key"), target.tls_cert, target.tls_key)
     return context
 
 

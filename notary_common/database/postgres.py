@@ -17,11 +17,11 @@ from .errors import (
     DatabaseConnectionLost,
     DatabaseError,
     DatabaseUnavailable,
-    DatabaseUrlError,
     reason,
 )
 from .postgres_pool import DRIVER_ERRORS, PostgresPool
 from .query import Dialect, Query
+from .tls import load_authorities, load_pair
 from .url import PostgresTarget
 
 NETWORK_GRACE: Final = 2.0
@@ -86,23 +86,9 @@ def tls_context(target: PostgresTarget) -> ssl.SSLContext | None:
     context.check_hostname = target.sslmode == "verify-full"
     if target.sslmode == "require" and target.sslrootcert is None:
         context.verify_mode = ssl.CERT_NONE
-    elif target.sslrootcert is None:
-        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     else:
-        try:
-            context.load_verify_locations(cafile=target.sslrootcert)
-        except (OSError, ssl.SSLError) as error:
-            raise DatabaseUrlError(
-                f"storage.db_url: sslrootcert {str(target.sslrootcert)!r} cannot be loaded: {reason(error)}"
-            ) from None
-    if target.sslcert is not None:
-        try:
-            context.load_cert_chain(target.sslcert, target.sslkey, password="")
-        except (OSError, ssl.SSLError, ValueError) as error:
-            raise DatabaseUrlError(
-                f"storage.db_url: sslcert {str(target.sslcert)!r} with sslkey {str(target.sslkey)!r} "
-                f"cannot be loaded: {reason(error)}"
-            ) from None
+        load_authorities(context, "sslrootcert", target.sslrootcert)
+    load_pair(context, ("sslcert", "sslkey"), target.sslcert, target.sslkey)
     return context
 
 
