@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from getpass import GetPassWarning
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,16 +19,17 @@ from notary_common.command import (
     stop,
     tls_problems,
     tls_warnings,
-    upgrade_database,
     version_option,
 )
+
+from .commands import PROGRAM
+from .commands.db import db
+from .commands.token import token
 
 if TYPE_CHECKING:
     from notary_common.log import LogFormat
 
     from .config import SignerConfig
-
-PROGRAM = "notary-signer"
 
 
 @click.group(cls=Daemon)
@@ -65,87 +64,6 @@ def serve(config_file: Path, check_config: bool, logf: LogFormat, debug: bool, b
         good(alerts)
         return
     _start(config, logf, debug, alerts)
-
-
-@main.group()
-def db() -> None:
-    """The signer's database.
-
-    \b
-    Example:
-      notary-signer db upgrade --config signer-config.json
-    """
-
-
-@db.command()
-@config_option("signer-config.json")
-def upgrade(config_file: Path) -> None:
-    """Make the tables this version needs, in a new database or in one of Notary's.
-
-    Does nothing if they are there already. Only the file's `storage` section is looked at.
-
-    \b
-    Example:
-      notary-signer db upgrade --config signer-config.json
-    """
-    from .config import inspect  # noqa: PLC0415 - pydantic would slow --help down
-
-    upgrade_database(PROGRAM, inspected(PROGRAM, config_file, inspect), "signer", config_file)
-
-
-@main.group()
-def token() -> None:
-    """The PKCS#11 token.
-
-    \b
-    Example:
-      notary-signer token init --config signer-config.json
-    """
-
-
-@token.command("init")
-@config_option("signer-config.json")
-def init(config_file: Path) -> None:
-    """Initialise a token and make the key that protects all others.
-
-    The PIN comes from the file `pkcs11.pin_file`, or from a prompt if that is not set; never from an argument
-    or the environment. A token that is initialised already is left as it is.
-
-    \b
-    Example:
-      (umask 077; openssl rand -hex 16 > pin)
-      notary-signer token init --config signer-config.json
-    """
-    from .config import inspect  # noqa: PLC0415
-    from .token.initialise import initialise_token  # noqa: PLC0415
-    from .token.pin import read_pin  # noqa: PLC0415
-    from .token.problems import TokenProblem  # noqa: PLC0415
-
-    reading = inspected(PROGRAM, config_file, inspect)
-    problems = [str(problem) for problem in reading.problems if problem.key.split(".")[0] == "pkcs11"]
-    if problems:
-        refuse(PROGRAM, config_file, problems)
-    pkcs11 = reading.draft.pkcs11
-    try:
-        pin = read_pin(pkcs11.pin_file) if pkcs11.pin_file is not None else _prompt()
-        click.echo(initialise_token(pkcs11.module, pkcs11.token_label, pin))
-    except TokenProblem as problem:
-        stop(PROGRAM, str(problem))
-    if pkcs11.pin_file is None:
-        click.echo(
-            "write that PIN to a file, chmod 600 it, and name it as pkcs11.pin_file in the configuration"
-        )
-    click.echo(f"next: {PROGRAM} db upgrade --config {config_file}")
-
-
-def _prompt() -> str:
-    # Without a terminal the PIN comes through a pipe; that it could be echoed is no news then.
-    warnings.simplefilter("ignore", GetPassWarning)
-    try:
-        pin: str = click.prompt("PIN of the new token", hide_input=True, confirmation_prompt=True, err=True)
-    except click.Abort:
-        stop(PROGRAM, "no PIN was given and nothing was made; answer the prompt, or set pkcs11.pin_file")
-    return pin
 
 
 def _checked(config_file: Path) -> SignerConfig:
@@ -206,3 +124,7 @@ def _start(config: SignerConfig, logf: LogFormat, debug: bool, alerts: list[str]
         uvloop.run(run(config, lambda address: logger.info("ready to sign", address=address)))
     except StartRefused as problem:
         stop(PROGRAM, str(problem))
+
+
+for group in (db, token):
+    main.add_command(group)

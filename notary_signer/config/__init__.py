@@ -1,0 +1,87 @@
+"""The signer's configuration: Notary's signer-config.json, and our additions, as one frozen tree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import Field
+
+from notary_common.config import Document, Problem, Reading, read
+from notary_common.sections import Logging, Reporting, Storage, common_problems
+from notary_common.values import Text
+
+from ..token.module import find_module
+from ..token.problems import TokenProblem
+from . import listening
+from .limits import Limits
+from .listening import Server
+from .pkcs11 import Pkcs11
+
+__all__ = ["Server", "SignerConfig", "inspect", "load", "require_pin_file"]
+
+ENVIRONMENT_PREFIX = "NOTARY_SIGNER"
+
+
+class SignerStorage(Storage):
+    """Where key records are kept."""
+
+    default_alias: Text | None = Field(
+        default=None,
+        description="Name of Notary's pass phrase. Accepted and not used: the token protects the keys.",
+    )
+
+
+class SignerConfig(Document):
+    """The whole of it. Paths are absolute; what is None was not set."""
+
+    server: Server = Server()
+    storage: SignerStorage = SignerStorage()
+    pkcs11: Pkcs11 = Pkcs11()
+    limits: Limits = Limits()
+    logging: Logging = Logging()
+    reporting: Reporting = Reporting()
+
+
+def inspect(path: Path, environ: Mapping[str, str]) -> Reading[SignerConfig]:
+    """Read the file as far as it can be read, with all problems.
+
+    Raises:
+        notary_common.config.ConfigError: the file itself cannot be read or parsed.
+    """
+    reading = read(SignerConfig, path, environ, ENVIRONMENT_PREFIX, _problems)
+    if reading.draft.pkcs11.module is not None or not reading.sound("pkcs11.module"):
+        return reading
+    try:
+        module = find_module(None)
+    except TokenProblem as problem:
+        reading.problems.append(Problem("pkcs11.module", f"is not set, and {problem}"))
+        return reading
+    pkcs11 = reading.draft.pkcs11.model_copy(update={"module": module})
+    return Reading(reading.draft.model_copy(update={"pkcs11": pkcs11}), reading.problems)
+
+
+def load(path: Path, environ: Mapping[str, str]) -> SignerConfig:
+    """Read the file, with `NOTARY_SIGNER_*` from `environ` laid over it. `pkcs11.module` and `pkcs11.pin_file` are set.
+
+    Raises:
+        notary_common.config.ConfigError: with every problem that was found.
+    """
+    reading = inspect(path, environ)
+    require_pin_file(reading)
+    return reading.accepted()
+
+
+def require_pin_file(reading: Reading[SignerConfig]) -> None:
+    """Add a problem if no PIN file is set; only making a token can do without, by asking a person."""
+    if reading.draft.pkcs11.pin_file is None and reading.sound("pkcs11.pin_file"):
+        reading.problems.append(
+            Problem(
+                "pkcs11.pin_file",
+                "is missing; write the token's user PIN to a file, chmod 600 it, and name it here",
+            )
+        )
+
+
+def _problems(raw: Mapping[str, object]) -> list[Problem]:
+    return common_problems(raw) + listening.problems(raw)

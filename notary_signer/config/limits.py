@@ -1,0 +1,31 @@
+"""The section `limits`: bounds on what the signer's clients can ask for."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from notary_common.config import Section
+from notary_common.values import between, duration
+
+
+class Limits(Section):
+    """Bounds on what the signer's clients can ask for."""
+
+    max_request_bytes: Annotated[int, BeforeValidator(between(4096, 1 << 28))] = Field(
+        default=16 << 20, description="Bytes of one request, 4096 to 268435456."
+    )
+    max_loaded_keys: Annotated[int, BeforeValidator(between(1, 100000))] = Field(
+        default=1024, description="Keys kept ready in the token at the same time, 1 to 100000."
+    )
+    max_waiting: Annotated[int, BeforeValidator(between(1, 100000))] = Field(
+        default=256, description="Requests that wait for the token before more are answered 503, 1 to 100000."
+    )
+    request_timeout: Annotated[float, BeforeValidator(duration(1, 3600))] = Field(
+        default=30.0, description="Seconds a client may take to send one request, 1 to 3600."
+    )
+    shutdown_timeout: Annotated[float, BeforeValidator(duration(0, 600))] = Field(
+        default=25.0,
+        description="Seconds that running requests get to finish when the signer is told to stop, 0 to 600.",
+    )
