@@ -7,6 +7,7 @@ controller searches error texts for "401").
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 UpdateErrorName = Literal["ErrBadRoot", "ErrBadTargets", "ErrBadSnapshot", "ErrValidation", "ErrBadHierarchy"]
@@ -30,6 +31,11 @@ class NotaryError(Exception):
         super().__init__(message)
         self.message = message
         self.detail = detail
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What the answer's header says besides."""
+        return {}
 
 
 def shown_by_clients(name: UpdateErrorName, message: str, missing: str | None = None) -> dict[str, object]:
@@ -96,6 +102,26 @@ class VersionConflict(NotaryError):
         super().__init__(message, shown_by_clients("ErrValidation", message))
 
 
+class Unauthorized(NotaryError):
+    """No token, or one that does not grant what the request wants; `detail` lists that.
+
+    Attributes:
+        challenge: the value of `WWW-Authenticate` (RFC 6750, 3).
+    """
+
+    code = "UNAUTHORIZED"
+    status = 401
+
+    def __init__(self, message: str, challenge: str, detail: Detail) -> None:
+        super().__init__(message, detail)
+        self.challenge = challenge
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Where a token can be had, and what it must grant."""
+        return {"WWW-Authenticate": self.challenge}
+
+
 class InvalidParameters(NotaryError):
     """A changefeed query that cannot be understood."""
 
@@ -119,6 +145,11 @@ class Unavailable(NotaryError):
     code = "UNAVAILABLE"
     status = 503
     retry_after: ClassVar[int] = 5
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """When to try again, in seconds."""
+        return {"Retry-After": str(self.retry_after)}
 
 
 class StoreUnavailable(Unavailable):

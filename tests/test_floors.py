@@ -64,8 +64,13 @@ ROOMS = (
         forbidden=frozenset({"sqlalchemy"}),
     ),
     Room(
+        "notary_server.auth",
+        (*_server("ports", "tuf", "errors", "metrics"), "notary_common"),
+        forbidden=frozenset({"sqlalchemy"}),
+    ),
+    Room(
         "notary_server.http",
-        (*_server("operations", "errors", "tuf.names", "metrics"), "notary_common"),
+        (*_server("operations", "auth", "errors", "tuf.names", "metrics"), "notary_common"),
         forbidden=frozenset({"sqlalchemy"}),
     ),
     Room("notary_server.metrics", ()),

@@ -20,6 +20,7 @@ from . import limits
 from .answer import TEXT, Answer
 from .body import read_body
 from .dispatch import Outcome, answer, bad_request, resolve
+from .peer import client_address
 from .record import record
 from .serialize import SERVER
 from .traffic import Traffic
@@ -132,7 +133,8 @@ class AiohttpServer(web.Server):
                 outcome = found
             else:
                 body = partial(read_body, request, settings.max_upload_bytes, settings.request_timeout)
-                outcome = await answer(services, found, request.headers, body, request_id)
+                client = client_address(request.transport)
+                outcome = await answer(services, found, request.headers, client, body, request_id)
         finally:
             connection.request_ended()
         record(

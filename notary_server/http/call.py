@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from notary_server.auth.access import AccessController, Everybody, Identity
 from notary_server.metrics import Metrics
 from notary_server.operations.context import Context
 from notary_server.tuf.names import Gun, RoleName
@@ -38,6 +39,7 @@ class Services:
     settings: Settings
     metrics: Metrics
     health: Health
+    access: AccessController = field(default_factory=Everybody)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,9 @@ class Call:
         gun, role: of the address, decoded; empty where it has none. The GUN is a possible one.
         selector: the version or checksum of the address, as spelled.
         headers: by lower-case name.
+        identity: who sends it; may do what the address asks for.
+        client: the address of whoever sends it, without port; empty if that is not known.
+        request_id: the name of this request in every log.
         read_body: the whole body, bounded; raises `MalformedUpload` if it cannot be had.
     """
 
@@ -57,4 +62,7 @@ class Call:
     selector: str
     query: str
     headers: Mapping[str, str]
+    identity: Identity
+    client: str
+    request_id: str
     read_body: Callable[[], Awaitable[bytes]]

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 from notary_common.log import get_logger
+from notary_server.auth.access import ANONYMOUS, Wanted
 from notary_server.errors import InvalidGun, MetadataNotFound, NotaryError
 from notary_server.tuf.names import Gun, RoleName, gun_problem
 
@@ -35,9 +36,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Who answers a request, and what its target names. `operation` as in `Outcome`, the rest as in `Call`."""
+    """Who answers a request, what its sender must be allowed to do (None: nothing), and what its target names.
+
+    `operation` as in `Outcome`, the rest as in `Call`.
+    """
 
     handler: Handler
+    wanted: Wanted | None
     operation: str | None
     gun: Gun
     role: RoleName
@@ -71,21 +76,36 @@ def _resolve(method: str, raw_target: str, gun_prefixes: tuple[str, ...]) -> Add
     if isinstance(route.answer, Answer):
         return Outcome(route.answer, route.operation)
     role, selector = RoleName(names.get("role", "")), names.get("selector", "")
-    return Address(route.answer, route.operation, gun, role, selector, target.query or "")
+    wanted = None if route.level is None else Wanted(route.level, gun)
+    return Address(route.answer, wanted, route.operation, gun, role, selector, target.query or "")
 
 
 async def answer(
     services: Services,
     address: Address,
     headers: Mapping[str, str],
+    client: str,
     read_body: Callable[[], Awaitable[bytes]],
     request_id: str,
 ) -> Outcome:
-    """Let the handler answer; never raises an error of ours."""
-    gun = address.gun
-    call = Call(services, gun, address.role, address.selector, address.query, headers, read_body)
+    """Let the handler answer if the sender may have its answer; never raises an error of ours."""
+    gun, wanted = address.gun, address.wanted
     try:
-        found = await address.handler(call)
+        identity = ANONYMOUS if wanted is None else await services.access.authorize(wanted, headers)
+        found = await address.handler(
+            Call(
+                services=services,
+                gun=gun,
+                role=address.role,
+                selector=address.selector,
+                query=address.query,
+                headers=headers,
+                identity=identity,
+                client=client,
+                request_id=request_id,
+                read_body=read_body,
+            )
+        )
     except NotaryError as error:
         if error.status >= 500:
             # The cause is for operators alone: clients get `message`.

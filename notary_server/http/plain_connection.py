@@ -15,6 +15,7 @@ import structlog
 
 from . import limits
 from .dispatch import Address, Outcome, answer, resolve
+from .peer import client_address
 from .plain_request import PlainRequest, read_plain
 from .record import record
 from .serialize import serialize
@@ -120,7 +121,10 @@ class PlainConnection(asyncio.Protocol):
     async def _answer(self, request: PlainRequest, found: Address, request_id: str, started: float) -> None:
         structlog.contextvars.bind_contextvars(**{"http.request.id": request_id})
         try:
-            outcome = await answer(self._traffic.services, found, request.fields, _no_body, request_id)
+            client = client_address(self._transport)
+            outcome = await answer(
+                self._traffic.services, found, request.fields, client, _no_body, request_id
+            )
         finally:
             self.busy = False
         self._send(request, outcome, request_id, started)

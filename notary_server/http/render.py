@@ -25,9 +25,8 @@ _TITLES: Final[dict[str, str]] = {
 
 def render(error: NotaryError) -> Answer:
     """The answer to an expected error."""
-    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Unavailable) else {}
     message = _TITLES.get(error.code, error.message)
-    return Answer(error.status, _body(error.code, message, error.detail), JSON, headers)
+    return Answer(error.status, _body(error.code, message, error.detail), JSON, error.headers)
 
 
 def render_unknown(request_id: str) -> Answer:

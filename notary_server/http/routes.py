@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from notary_server.auth.access import Level
+
 from . import handlers
 from .answer import Answer
 from .call import Call
@@ -28,7 +30,8 @@ Handler = Callable[[Call], Awaitable[Answer]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One row: a method, a pattern of the whole decoded path, who answers (or the answer), its name in the metrics.
+    """One row: a method, a pattern of the whole decoded path, who answers (or the answer), what the sender must be
+    allowed to do (None: nothing), its name in the metrics.
 
     Patterns are greedy, so the last `/_trust/` of a path is the one that counts: a GUN may hold one itself.
     """
@@ -36,25 +39,40 @@ class Route:
     method: str
     pattern: re.Pattern[str]
     answer: Handler | Answer
+    level: Level | None = None
     operation: str | None = None
 
 
-def _route(method: str, pattern: str, answer: Handler | Answer, operation: str | None = None) -> Route:
-    return Route(method, re.compile(pattern, re.ASCII), answer, operation)
+def _route(
+    method: str,
+    pattern: str,
+    answer: Handler | Answer,
+    level: Level | None = None,
+    operation: str | None = None,
+) -> Route:
+    return Route(method, re.compile(pattern, re.ASCII), answer, level, operation)
 
 
 # The first row that fits counts: a checksum before a version before a role of that spelling.
 ROUTES: Final = (
-    _route("GET", r"/v2/", handlers.PING),
-    _route("POST", _TUF, handlers.update, "UpdateTUF"),
-    _route("GET", _TUF + _ROLE + r"\." + _DIGEST + r"\.json", handlers.file_by_checksum, "GetRoleByHash"),
-    _route("GET", _TUF + _VERSION + r"\." + _ROLE + r"\.json", handlers.file_by_version, "GetRoleByVersion"),
-    _route("GET", _TUF + _ROLE + r"\.json", handlers.current_file, "GetRole"),
-    _route("GET", _TUF + _KEY + r"\.key", handlers.key, "GetKey"),
-    _route("POST", _TUF + _KEY + r"\.key", handlers.rotated_key, "RotateKey"),
-    _route("DELETE", _TUF, handlers.delete, "DeleteTUF"),
-    _route("GET", _GUN + r"/_trust/changefeed", handlers.changes, "Changefeed"),
-    _route("GET", r"/v2/_trust/changefeed", handlers.changes, "Changefeed"),
+    _route("GET", r"/v2/", handlers.PING, "catalog"),
+    _route("POST", _TUF, handlers.update, "push", "UpdateTUF"),
+    _route(
+        "GET", _TUF + _ROLE + r"\." + _DIGEST + r"\.json", handlers.file_by_checksum, "pull", "GetRoleByHash"
+    ),
+    _route(
+        "GET",
+        _TUF + _VERSION + r"\." + _ROLE + r"\.json",
+        handlers.file_by_version,
+        "pull",
+        "GetRoleByVersion",
+    ),
+    _route("GET", _TUF + _ROLE + r"\.json", handlers.current_file, "pull", "GetRole"),
+    _route("GET", _TUF + _KEY + r"\.key", handlers.key, "push", "GetKey"),
+    _route("POST", _TUF + _KEY + r"\.key", handlers.rotated_key, "admin", "RotateKey"),
+    _route("DELETE", _TUF, handlers.delete, "admin", "DeleteTUF"),
+    _route("GET", _GUN + r"/_trust/changefeed", handlers.changes, "pull", "Changefeed"),
+    _route("GET", r"/v2/_trust/changefeed", handlers.changes, "catalog", "Changefeed"),
     _route("GET", r"/_notary_server/health", handlers.health),
     _route("GET", r"/metrics", handlers.metrics),
 )
