@@ -20,11 +20,14 @@ import msgspec
 
 Algorithm = Literal["ecdsa", "rsa", "ed25519"]
 OnlineRole = Literal["snapshot", "timestamp"]
-KeyState = Literal["pending", "active", "retired"]
+KeyState = Literal["pending", "active", "retired", "destroyed"]
+"""Made and never used; in use; signs no more; and the private half is gone too."""
 ErrorCode = Literal[
     "BAD_REQUEST",  # 400: the body or the address cannot be understood
     "KEY_UNKNOWN",  # 404
-    "KEY_REFUSED",  # 403: policy says no: wrong GUN, role, payload, or a retired key
+    "KEY_REFUSED",  # 403: policy says no: wrong GUN, role, payload, version, or a retired key
+    "CLIENT_REFUSED",  # 403: this client may not do that
+    "TOO_MANY_KEYS",  # 429 with Retry-After: this client made too many keys in too short a time
     "TOKEN_UNAVAILABLE",  # 503: the token or the registry cannot be asked right now
     "INTERNAL",  # 500
 ]

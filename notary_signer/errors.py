@@ -47,6 +47,28 @@ class KeyRefused(SignerError):
     status = 403
 
 
+class ClientRefused(SignerError):
+    """The client's certificate names nobody who may do that."""
+
+    code = "CLIENT_REFUSED"
+    status = 403
+
+
+class TooManyKeys(SignerError):
+    """This client made too many keys in too short a time; waiting is the remedy.
+
+    Attributes:
+        retry_after: seconds until it may make another one.
+    """
+
+    code = "TOO_MANY_KEYS"
+    status = 429
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class Unavailable(SignerError):
     """Something the signer depends on cannot be asked right now; waiting is the remedy."""
 
@@ -60,6 +82,10 @@ class TokenUnavailable(Unavailable):
 
 class RegistryUnavailable(Unavailable):
     """The database of key records cannot be reached or refuses to work."""
+
+
+class AuditUnavailable(Unavailable):
+    """The audit log cannot be written; nothing is signed or changed without its record."""
 
 
 class TokenFault(SignerError):

@@ -112,3 +112,40 @@ class Token(Protocol):
 
     async def ping(self) -> None:
         """Return if the token has just signed with a key that went through its KEK."""
+
+
+AuditOutcome = Literal["done", "refused", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """What the audit log says of one act. Never key material, a PIN or a payload.
+
+    Attributes:
+        actor: the client's identity, or `operator:` and the name of the user who ran a command.
+        action: `create_key`, `sign`, `retire_key`, and what commands do: `destroy_key`, `rewrap_key`, ...
+        reason: why it was refused or failed, in the signer's own words; empty if it was done.
+        gun, role, key_id, version, payload_sha256: what it was about, as far as that is known.
+    """
+
+    actor: str
+    action: str
+    outcome: AuditOutcome
+    request_id: str = ""
+    reason: str = ""
+    gun: str = ""
+    role: str = ""
+    key_id: str = ""
+    version: int | None = None
+    payload_sha256: str = ""
+
+
+class AuditLog(Protocol):
+    """An append-only record of all acts, each entry chained to the one before by its hash."""
+
+    async def append(self, event: AuditEvent) -> None:
+        """Return when the entry is durable.
+
+        Raises:
+            AuditUnavailable: it cannot be written; the act it is about must not have an effect.
+        """
