@@ -151,6 +151,17 @@ def existing_file(value: object, info: ValidationInfo) -> Path:
         ) from None
 
 
+def working_file(value: object) -> str:
+    """A readable regular file; a relative path is relative to the working directory, as Notary's bundle was."""
+    path = Path(text(value)).absolute()
+    if not path.is_file():
+        fault = "is not a regular file" if path.exists() else "does not exist"
+        raise ValueError(
+            f"the file {path} {fault}; correct the path (a relative one starts at the working directory)"
+        )
+    return str(path)
+
+
 def pin_file(value: object, info: ValidationInfo) -> Path:
     """A file with a secret: readable by this user, and nobody else may change it."""
     path = existing_file(value, info)
@@ -238,6 +249,7 @@ Host = Annotated[str, BeforeValidator(host_name)]
 Port = Annotated[int, BeforeValidator(between(1, 65535))]
 Flag = Annotated[bool, BeforeValidator(boolean)]
 File = Annotated[Path, BeforeValidator(existing_file)]
+WorkingFile = Annotated[str, BeforeValidator(working_file)]
 PinFile = Annotated[Path, BeforeValidator(pin_file)]
 SocketPath = Annotated[Path, BeforeValidator(socket_path)]
 TcpAddress = Annotated[InstanceOf[Listen], BeforeValidator(tcp_address)]

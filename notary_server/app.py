@@ -31,6 +31,7 @@ from .signing.local_signer import LocalSigner
 from .signing.remote_signer import HttpSigner
 from .storage.renewals import SqlRenewals
 from .storage.sql_store import SqlStore
+from .token_issuers import open_access
 from .tuf.parse import Limits
 
 
@@ -49,7 +50,7 @@ async def serve(config: ServerConfig, ready: Callable[[str], None]) -> None:
 
     Raises:
         OSError: the address cannot be listened on.
-        TlsError, DatabaseError: what the configuration names cannot be opened.
+        TlsError, KeyFileError, DatabaseError: what the configuration names cannot be opened.
     """
     # Loaded before anything else opens: without its certificate this server does not start at all.
     tls = listening_tls(config)
@@ -75,7 +76,7 @@ async def serve_on(
     `ready` is called as soon as connections are accepted.
 
     Raises:
-        TlsError, DatabaseError: what the configuration names cannot be opened.
+        TlsError, KeyFileError, DatabaseError: what the configuration names cannot be opened.
     """
     async with open_services(config, metrics) as services:
         server = HttpServer(services)
@@ -123,7 +124,7 @@ async def open_services(config: ServerConfig, metrics: Metrics) -> AsyncIterator
     """Database, signer and health checks of one process; closed in reverse at the end.
 
     Raises:
-        TlsError, DatabaseError: what the configuration names cannot be opened.
+        TlsError, KeyFileError, DatabaseError: what the configuration names cannot be opened.
     """
     limits = config.limits
     async with AsyncExitStack() as opened:
@@ -150,7 +151,8 @@ async def open_services(config: ServerConfig, metrics: Metrics) -> AsyncIterator
             max_parts=limits.max_parts,
             request_timeout=limits.request_timeout,
         )
-        services = Services(context, settings, metrics, Health())
+        access = await opened.enter_async_context(open_access(config.auth, context.clock))
+        services = Services(context, settings, metrics, Health(), access)
         watching = asyncio.create_task(services.health.watch(context, services.metrics))
         opened.push_async_callback(_end, services.health, watching)
         await opened.enter_async_context(refreshing(context, SqlRenewals(database), services.metrics))

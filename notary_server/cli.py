@@ -1,4 +1,4 @@
-"""The command line: `notary-server serve | db upgrade | repo list | repo show`, and Notary's own spelling of `serve`."""
+"""The command line: `notary-server serve | auth explain | db upgrade | repo list | repo show`, and Notary's own spelling of `serve`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from notary_common.command import (
 )
 
 from .commands import PROGRAM
+from .commands.auth import auth
 from .commands.db import db
 from .commands.repo import repo
 
@@ -102,6 +103,7 @@ def _looked_at(config_file: Path, workers: int) -> tuple[ServerConfig | None, li
     from notary_common.config import ConfigError  # noqa: PLC0415 - pydantic would slow --help down
 
     from .config import inspect, worker_problems  # noqa: PLC0415
+    from .token_issuers import file_problems  # noqa: PLC0415
     from .workers.apart import apart  # noqa: PLC0415
 
     try:
@@ -112,6 +114,8 @@ def _looked_at(config_file: Path, workers: int) -> tuple[ServerConfig | None, li
     problems = [str(problem) for problem in (*reading.problems, *worker_problems(draft, workers))]
     for files in _tls_files(draft):
         problems += tls_problems(files)
+    if reading.sound("auth"):
+        problems += file_problems(draft.auth)
     if reading.sound("storage.backend", "storage.db_url"):
         look = partial(database_problems, draft.storage, draft.base_dir, "server", config_file)
         # The master of several workers never opens the database itself.
@@ -137,7 +141,10 @@ def _tls_files(config: ServerConfig) -> tuple[dict[str, Path | None], ...]:
 
 
 def _alerts(config: ServerConfig) -> list[str]:
-    return [alert for files in _tls_files(config) for alert in tls_warnings(files)]
+    from .token_issuers import file_alerts  # noqa: PLC0415
+
+    tls = [alert for files in _tls_files(config) for alert in tls_warnings(files)]
+    return [*tls, *file_alerts(config.auth)]
 
 
 def _start(config: ServerConfig, logger: BoundLogger) -> None:
@@ -148,11 +155,12 @@ def _start(config: ServerConfig, logger: BoundLogger) -> None:
     from notary_common.tls import TlsError  # noqa: PLC0415
 
     from .app import serve as run  # noqa: PLC0415
+    from .auth.key_files import KeyFileError  # noqa: PLC0415
 
     failure = ""
     try:
         uvloop.run(run(config, lambda address: logger.info("serving", address=address)))
-    except* (TlsError, DatabaseError) as group:
+    except* (TlsError, KeyFileError, DatabaseError) as group:
         failure = f"cannot start: {group.exceptions[0]}"
     except* OSError as group:
         failure = _cannot_listen(config, "; ".join(str(error) for error in group.exceptions))
@@ -215,5 +223,5 @@ def _cannot_listen(config: ServerConfig, reason: str) -> str:
     return f"server.http_addr: cannot listen on {config.server.address} ({reason}); free it or choose another"
 
 
-for group in (db, repo):
+for group in (auth, db, repo):
     main.add_command(group)

@@ -64,6 +64,12 @@ ROOMS = (
         forbidden=frozenset({"sqlalchemy"}),
     ),
     Room(
+        "notary_server.auth.token",
+        _server("auth.access", "tuf.names"),
+        frozenset({"cryptography", "joserfc"}),
+        IMPURE,
+    ),
+    Room(
         "notary_server.auth",
         (*_server("ports", "tuf", "errors", "metrics"), "notary_common"),
         forbidden=frozenset({"sqlalchemy"}),

@@ -44,6 +44,10 @@ ANONYMOUS: Final = Identity()
 class AccessController(Protocol):
     """Decides about each request before its handler runs."""
 
+    @property
+    def guarded(self) -> bool:
+        """Whether anything may ever be refused. If not, answers that need no work are given without asking."""
+
     async def authorize(self, wanted: Wanted, headers: Mapping[str, str]) -> Identity:
         """Who sends the request, if that is enough for what it wants.
 
@@ -52,11 +56,14 @@ class AccessController(Protocol):
 
         Raises:
             notary_server.errors.Unauthorized: it is not; says what would be.
+            notary_server.errors.Unavailable: that cannot be told right now.
         """
 
 
 class Everybody:
     """Implements `AccessController` where `auth` is not configured: nobody is asked who they are."""
+
+    guarded: Final = False
 
     async def authorize(self, wanted: Wanted, headers: Mapping[str, str]) -> Identity:
         """See `AccessController.authorize`."""

@@ -128,7 +128,8 @@ class AiohttpServer(web.Server):
         structlog.contextvars.bind_contextvars(**{"http.request.id": request_id})
         connection.request_began(request)
         try:
-            found = resolve(request.method, request.raw_path, settings.gun_prefixes)
+            prefixes, guarded = settings.gun_prefixes, services.access.guarded
+            found = resolve(request.method, request.raw_path, prefixes, guarded=guarded)
             if isinstance(found, Outcome):
                 outcome = found
             else:

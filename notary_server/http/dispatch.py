@@ -8,14 +8,14 @@ from functools import lru_cache
 from typing import Final
 
 from notary_common.log import get_logger
-from notary_server.auth.access import ANONYMOUS, Wanted
+from notary_server.auth.access import ANONYMOUS, Level, Wanted
 from notary_server.errors import InvalidGun, MetadataNotFound, NotaryError
 from notary_server.tuf.names import Gun, RoleName, gun_problem
 
 from .answer import TEXT, Answer
 from .call import Call, Services
 from .render import render, render_unknown
-from .routes import KNOWN_METHODS, Handler, Route, find_route
+from .routes import KNOWN_METHODS, UNKNOWN_LEVEL, Handler, Route, find_route
 from .target import BadTarget, Target, decode_target
 
 _log = get_logger()
@@ -50,14 +50,20 @@ class Address:
     query: str
 
 
-def resolve(method: str, raw_target: str, gun_prefixes: tuple[str, ...]) -> Address | Outcome:
-    """Find out who answers, or the answer itself where the target alone decides it."""
+def resolve(
+    method: str, raw_target: str, gun_prefixes: tuple[str, ...], *, guarded: bool
+) -> Address | Outcome:
+    """Find out who answers, or the answer itself where the target alone decides it.
+
+    Args:
+        guarded: whether senders are asked who they are; then only what nobody needs permission for is answered here.
+    """
     find = _resolve if len(raw_target) <= MAX_KEPT_TARGET else _resolve.__wrapped__
-    return find(method, raw_target, gun_prefixes)
+    return find(method, raw_target, gun_prefixes, guarded)
 
 
 @lru_cache(KEPT_TARGETS)
-def _resolve(method: str, raw_target: str, gun_prefixes: tuple[str, ...]) -> Address | Outcome:
+def _resolve(method: str, raw_target: str, gun_prefixes: tuple[str, ...], guarded: bool) -> Address | Outcome:
     try:
         target = decode_target(raw_target)
     except BadTarget:
@@ -67,17 +73,30 @@ def _resolve(method: str, raw_target: str, gun_prefixes: tuple[str, ...]) -> Add
         return Outcome(Answer(301, headers={"Location": target.clean_location}))
     found = find_route(method, path)
     if found is None:
-        return Outcome(render(_no_route()) if method in KNOWN_METHODS else Answer(405))
+        if method not in KNOWN_METHODS:
+            return Outcome(Answer(405))
+        return _given(render(_no_route()), UNKNOWN_LEVEL, None, guarded)
     route, names = found
     gun = Gun(names.get("gun", ""))
     refusal = _gun_refusal(route, gun, gun_prefixes) if gun else None
     if refusal is not None:
         return Outcome(render(refusal), route.operation)
     if isinstance(route.answer, Answer):
-        return Outcome(route.answer, route.operation)
+        return _given(route.answer, route.level, route.operation, guarded)
     role, selector = RoleName(names.get("role", "")), names.get("selector", "")
     wanted = None if route.level is None else Wanted(route.level, gun)
     return Address(route.answer, wanted, route.operation, gun, role, selector, target.query or "")
+
+
+def _given(found: Answer, level: Level | None, operation: str | None, guarded: bool) -> Address | Outcome:
+    """An answer that is known already, for whoever may have it."""
+    if level is None or not guarded:
+        return Outcome(found, operation)
+
+    async def give(_: Call) -> Answer:
+        return found
+
+    return Address(give, Wanted(level, Gun("")), operation, Gun(""), RoleName(""), "", "")
 
 
 async def answer(

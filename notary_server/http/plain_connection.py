@@ -111,7 +111,8 @@ class PlainConnection(asyncio.Protocol):
         started = time.perf_counter()
         services = self._traffic.services
         request_id = self._traffic.new_request_id()
-        found = resolve("GET", request.target, services.settings.gun_prefixes)
+        prefixes, guarded = services.settings.gun_prefixes, services.access.guarded
+        found = resolve("GET", request.target, prefixes, guarded=guarded)
         if isinstance(found, Outcome):
             self._send(request, found, request_id, started)
         else:

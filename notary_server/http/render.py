@@ -18,7 +18,7 @@ MAX_ERROR_BYTES: Final = 1024
 _TITLES: Final[dict[str, str]] = {
     InvalidUpdate.code: "Update sent by the client is invalid.",
     VersionConflict.code: "A newer version of metadata is already available.",
-    Unavailable.code: "The server cannot reach its database or its signer right now; try again in a few seconds.",
+    Unavailable.code: "The server cannot reach what it depends on right now; try again in a few seconds.",
 }
 """What `message` says where `detail` already holds the text, or where the text is meant for the log."""
 

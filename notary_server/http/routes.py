@@ -77,6 +77,8 @@ ROUTES: Final = (
     _route("GET", r"/metrics", handlers.metrics),
 )
 
+UNKNOWN_LEVEL: Final[Level] = "catalog"
+"""What an unknown address asks for: who may not look around learns nothing."""
 KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
 """Methods that an unknown address answers 404; others are answered 405 everywhere."""
 

@@ -200,7 +200,6 @@ def test_values_are_taken_the_way_notary_took_them(folder: Path, key: str, value
         ("trust_service.hostname", "https://signer", "an address alone"),
         ("trust_service.hostname", "signer:7899", "an address alone"),
         ("trust_service.hostname", "the signer", "an address alone"),
-        ("auth.type", "token", "cannot check tokens yet"),
         ("auth.type", "none", "not known"),
         ("auth.type", "Token", "not known"),
         ("caching.max_age.current_metadata", -1, "0 to 31536000"),

@@ -1,0 +1,133 @@
+"""Keys from an address: a JSON Web Key Set that its issuer changes when it likes."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Final
+
+import aiohttp
+
+from notary_common.log import get_logger
+
+from .token.keys import KeyRing, KeysError, read_jwks
+
+MAX_BYTES: Final = 512 << 10
+"""Of an answer. Key sets have a few kilobytes, more where certificates come with the keys."""
+TIMEOUT: Final = 5.0
+"""Seconds for one answer; requests with a token wait for the very first one."""
+EARLY_INTERVAL: Final = 10.0
+"""Seconds between two looks that tokens with unknown keys cause: anybody can make such a token."""
+FIRST_RETRY: Final = 1.0
+"""Seconds after a failure until the next look, doubled with each further failure up to the usual interval."""
+
+_log = get_logger()
+
+
+class KeyUrl:
+    """The latest good answer of one address. For one event loop.
+
+    Attributes:
+        ring: its keys; None until there was one.
+    """
+
+    def __init__(self, url: str, tls: ssl.SSLContext | None, interval: float) -> None:
+        """Nothing is asked before `run` or `look_early`.
+
+        Args:
+            tls: how to connect to an `https` address.
+            interval: seconds between two looks while all is well.
+        """
+        self.url = url
+        self.ring: KeyRing | None = None
+        self._tls = tls
+        self._interval = interval
+        self._seen = b""
+        self._failures = 0
+        self._next_early = 0.0
+        self._looking: asyncio.Task[None] | None = None
+        self._changed: list[Callable[[], None]] = []
+
+    def on_change(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called whenever there are other keys."""
+        self._changed.append(tell)
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled."""
+        while True:
+            await self._look()
+            retry = FIRST_RETRY * 2.0 ** min(self._failures - 1, 16)
+            await asyncio.sleep(min(retry, self._interval) if self._failures else self._interval)
+
+    async def look_early(self) -> bool:
+        """Look now, because a token names a key that is not known; not more often than is good for its issuer.
+
+        Returns:
+            Whether the keys have changed.
+        """
+        before = self.ring
+        now = asyncio.get_running_loop().time()
+        if self._looking is None:
+            if now < self._next_early:
+                return False
+            self._next_early = now + EARLY_INTERVAL
+        await self._look()
+        return self.ring is not before
+
+    async def close(self) -> None:
+        """Give up what is being asked."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+
+    async def _look(self) -> None:
+        """Look once; whoever comes meanwhile shares the answer, and a client that leaves does not end it."""
+        if self._looking is None:
+            self._looking = asyncio.get_running_loop().create_task(self._take())
+            self._looking.add_done_callback(self._looked)
+        await asyncio.shield(self._looking)
+
+    def _looked(self, _: asyncio.Task[None]) -> None:
+        self._looking = None
+
+    async def _take(self) -> None:
+        try:
+            data = await self._get()
+            if self.ring is None or data != self._seen:
+                self.ring = read_jwks(data)
+                for tell in self._changed:
+                    tell()
+            self._seen = data
+        except KeysError as error:
+            self._failed(f"the answer {error}")
+        except TimeoutError:
+            self._failed(f"no answer within {TIMEOUT:g} seconds")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            self._failed(str(error) or type(error).__name__)
+        else:
+            if self._failures:
+                _log.warning("the keys of tokens can be fetched again", url=self.url)
+            self._failures = 0
+
+    def _failed(self, reason: str) -> None:
+        self._failures += 1
+        kept = "the last good keys stay in force" if self.ring is not None else "there are none yet"
+        _log.error("the keys of tokens cannot be fetched", url=self.url, reason=reason, kept=kept)
+
+    async def _get(self) -> bytes:
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT)
+        connector = aiohttp.TCPConnector(ssl=self._tls if self._tls is not None else True)
+        # A session for each look: between two of them a kept connection would only grow stale.
+        async with (
+            aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
+            session.get(self.url, allow_redirects=False, headers={"Accept-Encoding": "identity"}) as answer,
+        ):
+            if answer.status != 200:
+                raise KeysError(f"has the status {answer.status} instead of 200")
+            data = bytearray()
+            async for chunk in answer.content.iter_any():
+                data += chunk
+                if len(data) > MAX_BYTES:
+                    raise KeysError(f"is longer than {MAX_BYTES} bytes")
+            return bytes(data)
