@@ -15,6 +15,7 @@ import uvloop
 
 from notary_common.database import open_database, parse_url
 from notary_common.migrate import upgrade_open
+from notary_server.auth.access import AccessController, Everybody
 from notary_server.http.call import Services, Settings
 from notary_server.http.health import Health
 from notary_server.http.listen import bind
@@ -53,6 +54,7 @@ class Running:
     wrap_store: Callable[[MetadataStore], MetadataStore] = lambda store: store
     wrap_signer: Callable[[RemoteSigner], RemoteSigner] = lambda signer: signer
     max_changes: int = 1000
+    access: AccessController = field(default_factory=Everybody)
 
     def __post_init__(self) -> None:
         self.clock = SettableClock()
@@ -88,7 +90,7 @@ class Running:
             "ed25519",
             max_changes=self.max_changes,
         )
-        self.services = Services(self.context, self.settings, Metrics(), Health())
+        self.services = Services(self.context, self.settings, Metrics(), Health(), self.access)
         server = HttpServer(self.services)
         listeners = bind("127.0.0.1", 0)
         self.port = listeners[0].getsockname()[1]

@@ -98,14 +98,15 @@ def _no_constant(_: str) -> NoReturn:
 
 
 def _deeper_than(value: object, limit: int) -> bool:
-    level: list[object] = [value]
-    for _ in range(limit + 1):
-        if not level:
-            return False
+    level = [value]
+    for _ in range(limit):
         level = [
             inner
             for outer in level
             if isinstance(outer, dict | list)
             for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
         ]
-    return bool(level)
+        if not level:
+            return False
+    return True
