@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,7 +40,11 @@ class OldServers:
 
     def client(self, variant: str) -> Client:
         """A client of that variant's server, which is started (again) if it does not run."""
-        server = self.reference.server(variant, VARIANTS[variant])
+        return self.configured(variant, VARIANTS[variant])
+
+    def configured(self, name: str, changes: Mapping[str, Any]) -> Client:
+        """A client of the server of that name, which is started (again) with these changes if it does not run."""
+        server = self.reference.server(name, changes)
         return Client(server.url, server.ca_file)
 
 
@@ -62,16 +67,20 @@ class OurServers:
 
     def client(self, variant: str) -> Client:
         """A client of that variant's server, which is started if it does not run."""
-        if variant not in self._started:
-            self._started[variant] = self._start(variant)
-        return Client(self._started[variant][1], str(self.stack.ca_file))
+        return self.configured(variant, VARIANTS[variant])
+
+    def configured(self, name: str, changes: Mapping[str, Any]) -> Client:
+        """A client of the server of that name, which is started with these changes if it does not run."""
+        if name not in self._started:
+            self._started[name] = self._start(name, changes)
+        return Client(self._started[name][1], str(self.stack.ca_file))
 
     def daemon(self, variant: str) -> Daemon:
         """That variant's process."""
         self.client(variant)
         return self._started[variant][0]
 
-    def _start(self, variant: str) -> tuple[Daemon, str]:
+    def _start(self, variant: str, changes: Mapping[str, Any]) -> tuple[Daemon, str]:
         port = free_port()
         folder = self.stack.folder / variant.replace(" ", "-")
         folder.mkdir()
@@ -84,13 +93,15 @@ class OurServers:
         }
         config = folder / "server-config.json"
         plain = json.loads(self.stack.server_config.read_text())
-        write_document(config, overlay(overlay(plain, base), VARIANTS[variant]))
+        write_document(config, overlay(overlay(plain, base), changes))
         url = f"https://localhost:{port}"
 
         def answers() -> bool:
             try:
                 with urllib.request.urlopen(f"{url}/v2/", context=self.stack.client_context(), timeout=5):
                     return True
+            except urllib.error.HTTPError:
+                return True  # it asks for a token
             except OSError:
                 return False
 

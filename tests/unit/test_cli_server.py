@@ -82,7 +82,18 @@ def test_notarys_spelling_means_serve(old: list[str], new: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["serve"], ["db"], ["db", "upgrade"], ["repo"], ["repo", "list"], ["repo", "show"]]
+    "command",
+    [
+        [],
+        ["serve"],
+        ["db"],
+        ["db", "upgrade"],
+        ["repo"],
+        ["repo", "list"],
+        ["repo", "show"],
+        ["auth"],
+        ["auth", "explain"],
+    ],
 )
 def test_every_command_has_help_with_an_example(command: list[str]) -> None:
     """--help shows how to call it; groups list their commands."""
