@@ -167,14 +167,14 @@ class TokenAccess:
                 await url.close()
 
     async def _outcome(self, token: str) -> tuple[Verified | Refusal, Issuer]:
-        now = self._clock.now_ns() / 1e9
-        digest = digest_of(token)
+        now, rules = self._clock.now_ns() / 1e9, self._policy.rules
+        digest = digest_of(token) if len(token) <= rules.max_bytes else b""
         known = self._known.get(digest, now)
         if known is not None:
             keys = self._keys[known[0].identity.issuer]
             if keys.ring is known[1]:
                 return known[0], keys.issuer
-        unverified = read(token, self._policy.rules)
+        unverified = read(token, rules)
         if isinstance(unverified, Refusal):
             return unverified, self._first
         found = self._keys.get(unverified.claims.issuer)

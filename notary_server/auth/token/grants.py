@@ -65,7 +65,7 @@ def access_refusal(need: Required, grants: Grants) -> Refusal | None:
         return None
     missing = ", ".join(action for action in need.actions if action not in had)
     text = f"the token does not grant {missing} on {shown(need.type)} {shown(need.name)}"
-    return Refusal(Reason.ACCESS, text, {"scope_wanted": shown(need.scope), "scope_had": scopes(grants)})
+    return Refusal(Reason.ACCESS, text, {"scope_had": scopes(grants)})
 
 
 def scopes(grants: Grants) -> str:
