@@ -43,6 +43,11 @@ class IssuerKeys:
         if issuer.url is not None:
             issuer.url.on_change(self._merge)
 
+    @property
+    def complete(self) -> bool:
+        """Whether every source was read at least once: until then, no key can be called unknown."""
+        return self.issuer.url is None or self.issuer.url.ring is not None
+
     def reload(self) -> None:
         """Read the files anew; nothing changes if one cannot be used.
 
@@ -57,6 +62,11 @@ class IssuerKeys:
     async def look_early(self) -> bool:
         """Look for new keys where that is possible; whether there are any."""
         return self.issuer.url is not None and await self.issuer.url.look_early()
+
+    async def settle(self) -> None:
+        """Wait for keys that are being fetched."""
+        if self.issuer.url is not None:
+            await self.issuer.url.settle()
 
     def _merge(self) -> None:
         fetched = self.issuer.url.ring if self.issuer.url is not None else None

@@ -75,6 +75,11 @@ class KeyUrl:
         await self._look()
         return self.ring is not before
 
+    async def settle(self) -> None:
+        """Wait for the look under way, if there is one."""
+        if self._looking is not None:
+            await self._look()
+
     async def close(self) -> None:
         """Give up what is being asked."""
         if self._looking is not None:

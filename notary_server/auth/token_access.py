@@ -157,6 +157,8 @@ class TokenAccess:
         """Look for new keys at all addresses while the context lasts."""
         urls = [keys.issuer.url for keys in self._keys.values() if keys.issuer.url is not None]
         tasks = [asyncio.create_task(url.run()) for url in urls]
+        # They begin before anything is asked, so that the first request finds a look under way to wait for.
+        await asyncio.sleep(0)
         try:
             yield
         finally:
@@ -189,16 +191,20 @@ class TokenAccess:
         self, token: Unverified, keys: IssuerKeys, now: float
     ) -> tuple[KeyRing, Verified | Refusal]:
         if keys.ring is None:
-            await keys.look_early()
+            await keys.settle()
+        ring, outcome = self._judged(token, keys, now)
+        if isinstance(outcome, Refusal) and outcome.reason is Reason.UNKNOWN_KEY:
+            if await keys.look_early():
+                ring, outcome = self._judged(token, keys, now)
+            elif not keys.complete:
+                raise _unreached(keys)
+        return ring, outcome
+
+    def _judged(self, token: Unverified, keys: IssuerKeys, now: float) -> tuple[KeyRing, Verified | Refusal]:
         ring = keys.ring
         if ring is None:
-            raise TokenKeysUnavailable(f"the keys of the issuer {keys.issuer.name} could not be fetched yet")
-        outcome = verify(token, keys.issuer.service, ring, self._policy.rules, now)
-        unknown = isinstance(outcome, Refusal) and outcome.reason is Reason.UNKNOWN_KEY
-        if unknown and await keys.look_early() and keys.ring is not None:
-            ring = keys.ring
-            outcome = verify(token, keys.issuer.service, ring, self._policy.rules, now)
-        return ring, outcome
+            raise _unreached(keys)
+        return ring, verify(token, keys.issuer.service, ring, self._policy.rules, now)
 
     def _refused(
         self, refusal: Refusal, need: Required, issuer: Issuer, host: str | None, subject: str
@@ -217,3 +223,7 @@ class TokenAccess:
         realm = redirected_realm(host) if self._policy.autoredirect else None
         header = challenge(realm or issuer.realm, issuer.service, need, refusal.error)
         return Unauthorized(_MESSAGES[refusal.error], header, need.detail)
+
+
+def _unreached(keys: IssuerKeys) -> TokenKeysUnavailable:
+    return TokenKeysUnavailable(f"the keys of the issuer {keys.issuer.name} could not be fetched yet")

@@ -11,9 +11,12 @@ from urllib.parse import quote
 import pytest
 
 from notary_server.app import SystemClock
+from notary_server.auth.access import Wanted
 from notary_server.config.auth import Auth
 from notary_server.http.call import Settings
+from notary_server.http.dispatch import Address, Outcome, resolve
 from notary_server.token_issuers import token_access
+from notary_server.tuf.names import Gun
 from tests.publisher import Publisher, form
 from tests.support.tokens import REALM, SERVICE, Signer, access, claims, options
 
@@ -252,3 +255,12 @@ def test_public_repositories_are_read_without_a_token_and_changed_with_one(guard
         ):
             assert outcome(guarded.ask(method, address + rest, token))[0] == 401
         assert outcome(guarded.ask("GET", "/v2/", token))[:2] == (401, CATALOG)
+
+
+@pytest.mark.parametrize("target", ["/v2/", "//v2/", "/nowhere", "/v2/g/_trust/tuf"])
+def test_an_open_server_answers_at_once_what_a_guarded_one_asks_about(target: str) -> None:
+    """Where nobody is asked who they are, no task is made for an answer that is known already."""
+    assert isinstance(resolve("GET", target, (), guarded=False), Outcome)
+    found = resolve("GET", target, (), guarded=True)
+    assert isinstance(found, Address)
+    assert found.wanted == Wanted("catalog", Gun(""))

@@ -23,6 +23,8 @@ from notary_server.tuf.names import Gun
 from tests.http.running import SettableClock
 from tests.support.tokens import ISSUER, REALM, SERVICE, Signer, access, claims, key_set
 
+from .test_key_url import TokenService
+
 SIGNER, OTHER = Signer(), Signer()
 GUN = Gun("ex/app")
 
@@ -163,16 +165,52 @@ async def test_the_log_says_why_and_never_holds_the_token(host: Host) -> None:
         assert token is None or all(part not in said for part in token.split("."))
 
 
-async def test_keys_that_were_never_reached_are_no_reason_to_refuse(tmp_path: Path) -> None:
-    """Not to know is not to say no: 503, and the client comes again."""
+@pytest.mark.parametrize("with_file", [False, True])
+async def test_keys_that_were_never_reached_are_no_reason_to_refuse(tmp_path: Path, with_file: bool) -> None:
+    """Not to know is not to say no: 503, and the client comes again. What is in a file counts already."""
+    (tmp_path / "bundle.pem").write_bytes(SIGNER.pem)
+    files = KeyFiles(tmp_path / "bundle.pem" if with_file else None)
     address = KeyUrl("http://127.0.0.1:1/keys", None, 300)
-    access_ = TokenAccess([Issuer(ISSUER, SERVICE, REALM, KeyFiles(), address)], Policy(), SettableClock())
-    headers = {"authorization": "Bearer " + SIGNER.token(claims(access(GUN, "pull")))}
+    access_ = TokenAccess([Issuer(ISSUER, SERVICE, REALM, files, address)], Policy(), SettableClock())
+
+    async def ask(token: str | None) -> Identity:
+        headers = {} if token is None else {"authorization": f"Bearer {token}"}
+        return await access_.authorize(Wanted("pull", GUN), headers)
+
     for _ in range(2):
         with pytest.raises(TokenKeysUnavailable):
-            await access_.authorize(Wanted("pull", GUN), headers)
+            await ask(OTHER.token(claims(access(GUN, "pull"))))
     with pytest.raises(Unauthorized):
-        await access_.authorize(Wanted("pull", GUN), {})
+        await ask(None)
+    mine = SIGNER.token(claims(access(GUN, "pull")))
+    if with_file:
+        assert (await ask(mine)).name == "alice"
+    else:
+        with pytest.raises(TokenKeysUnavailable):
+            await ask(mine)
+
+
+async def test_a_new_key_at_the_address_counts_with_its_first_token() -> None:
+    """Nobody waits for the next usual look, neither at the start nor later."""
+    service = TokenService()
+    service.body = key_set(SIGNER)
+    address = KeyUrl(service.url, None, 300)
+    access_ = TokenAccess([Issuer(ISSUER, SERVICE, REALM, KeyFiles(), address)], Policy(), SettableClock())
+
+    async def ask(signer: Signer) -> str:
+        token = signer.token(claims(access(GUN, "pull")))
+        return (await access_.authorize(Wanted("pull", GUN), {"authorization": f"Bearer {token}"})).name
+
+    async with access_.watching():
+        assert await ask(SIGNER) == "alice"
+        service.body = key_set(SIGNER, OTHER)
+        assert await ask(OTHER) == "alice"
+        assert service.asked == 2
+        with pytest.raises(Unauthorized):
+            await ask(Signer())
+        assert service.asked == 2
+    service.shutdown()
+    service.server_close()
 
 
 def test_what_is_remembered_is_bounded_and_holds_no_token() -> None:
