@@ -21,7 +21,7 @@ from .issuers import Issuer, IssuerKeys
 from .key_files import KeyFileError
 from .token.grants import Required, access_refusal, required
 from .token.keys import KeyRing
-from .token.refusal import Reason, Refusal
+from .token.refusal import Reason, Refusal, shown
 from .token.verify import Rules, Unverified, Verified, issuer_refusal, read, verify
 
 _MESSAGES: Final = {
@@ -217,7 +217,7 @@ class TokenAccess:
             why=refusal.text,
             resource=need.name,
             wanted=need.scope,
-            subject=subject,
+            subject=shown(subject),
             **refusal.facts,
         )
         realm = redirected_realm(host) if self._policy.autoredirect else None
