@@ -50,7 +50,7 @@ async def serve(config: ServerConfig, ready: Callable[[str], None]) -> None:
 
     Raises:
         OSError: the address cannot be listened on.
-        TlsError, KeyFileError, DatabaseError: what the configuration names cannot be opened.
+        TlsError, DatabaseError: what the configuration names cannot be opened.
     """
     # Loaded before anything else opens: without its certificate this server does not start at all.
     tls = listening_tls(config)
@@ -76,7 +76,7 @@ async def serve_on(
     `ready` is called as soon as connections are accepted.
 
     Raises:
-        TlsError, KeyFileError, DatabaseError: what the configuration names cannot be opened.
+        TlsError, DatabaseError: what the configuration names cannot be opened.
     """
     async with open_services(config, metrics) as services:
         server = HttpServer(services)
@@ -124,7 +124,7 @@ async def open_services(config: ServerConfig, metrics: Metrics) -> AsyncIterator
     """Database, signer and health checks of one process; closed in reverse at the end.
 
     Raises:
-        TlsError, KeyFileError, DatabaseError: what the configuration names cannot be opened.
+        TlsError, DatabaseError: what the configuration names cannot be opened.
     """
     limits = config.limits
     async with AsyncExitStack() as opened:

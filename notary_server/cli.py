@@ -155,12 +155,11 @@ def _start(config: ServerConfig, logger: BoundLogger) -> None:
     from notary_common.tls import TlsError  # noqa: PLC0415
 
     from .app import serve as run  # noqa: PLC0415
-    from .auth.key_files import KeyFileError  # noqa: PLC0415
 
     failure = ""
     try:
         uvloop.run(run(config, lambda address: logger.info("serving", address=address)))
-    except* (TlsError, KeyFileError, DatabaseError) as group:
+    except* (TlsError, DatabaseError) as group:
         failure = f"cannot start: {group.exceptions[0]}"
     except* OSError as group:
         failure = _cannot_listen(config, "; ".join(str(error) for error in group.exceptions))

@@ -11,7 +11,7 @@ from notary_common.tls import TlsError, client_context
 
 from .auth.access import AccessController, Everybody
 from .auth.issuers import Issuer
-from .auth.key_files import KeyFileError, KeyFiles
+from .auth.key_files import KeyFiles
 from .auth.key_url import KeyUrl
 from .auth.token.algorithms import DEFAULT_ALGORITHMS
 from .auth.token.keys import bundle_alerts
@@ -26,7 +26,7 @@ async def open_access(auth: Auth, clock: Clock) -> AsyncIterator[AccessControlle
     """Whoever decides about access, as long as the context lasts.
 
     Raises:
-        KeyFileError, TlsError: a file that the configuration names cannot be used.
+        TlsError: a file that the configuration names cannot be used.
     """
     if auth.type is None:
         yield Everybody()
@@ -40,7 +40,7 @@ def token_access(auth: Auth, clock: Clock) -> TokenAccess:
     """Access by tokens, where `auth.type` says so; nothing is fetched yet.
 
     Raises:
-        KeyFileError, TlsError: a file that the configuration names cannot be used.
+        TlsError: a file that the configuration names cannot be used.
     """
     return TokenAccess([_issuer(one, auth.options) for one in believed(auth)], policy(auth), clock)
 
@@ -81,7 +81,7 @@ def file_problems(auth: Auth) -> list[str]:
         place = _place(auth, number)
         try:
             _files(one).load()
-        except KeyFileError as error:
+        except TlsError as error:
             key = "jwks_file" if error.file == one.jwks_file else "rootcertbundle"
             found.append(f"{place}{key}: {error}")
         try:

@@ -48,16 +48,21 @@ class IssuerKeys:
         """Whether every source was read at least once: until then, no key can be called unknown."""
         return self.issuer.url is None or self.issuer.url.ring is not None
 
-    def reload(self) -> None:
+    def reload(self) -> bool:
         """Read the files anew; nothing changes if one cannot be used.
+
+        Returns:
+            Whether they hold other keys than before.
 
         Raises:
             KeyFileError: a file cannot be used.
         """
         files = self.issuer.files.load()
-        if files != self._files:
-            self._files = files
-            self._merge()
+        if files == self._files:
+            return False
+        self._files = files
+        self._merge()
+        return True
 
     async def look_early(self) -> bool:
         """Look for new keys where that is possible; whether there are any."""

@@ -7,22 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from notary_common.tls import TlsError
+
 from .token.keys import KeyRing, KeysError, merged, read_bundle, read_jwks
 
 MAX_FILE_BYTES: Final = 1 << 20
 """A key set has a few kilobytes; anything longer is the wrong file."""
 
 
-class KeyFileError(Exception):
-    """A file cannot be used.
-
-    Attributes:
-        file: which one.
-    """
-
-    def __init__(self, file: Path, reason: str) -> None:
-        super().__init__(f"{file}: {reason}")
-        self.file = file
+class KeyFileError(TlsError):
+    """A bundle or key set cannot be used: for whoever starts or watches, one more file that cannot be."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,8 @@ class TokenAccess:
     """Implements `AccessController` where `auth.type` is `token`. For one event loop."""
 
     guarded: Final = True
+    use: Final = "token_keys"
+    """What the files are for, in the words of whoever watches them."""
 
     def __init__(self, issuers: Sequence[Issuer], policy: Policy, clock: Clock) -> None:
         """Read the files of all keys.
@@ -113,25 +115,28 @@ class TokenAccess:
         raise self._refused(refusal, need, issuer, headers.get("host"), subject)
 
     @property
-    def files(self) -> tuple[Path, ...]:
+    def paths(self) -> tuple[Path, ...]:
         """The files that keys come from, for whoever watches them."""
         return tuple(path for keys in self._keys.values() for path in keys.issuer.files.paths)
 
-    async def reload(self) -> list[str]:
-        """Read the files of keys anew; what can be used counts from now on, what cannot leaves the old in force.
+    def reload(self) -> bool:
+        """Read the files of keys anew. Each issuer has its new keys at once, or keeps all its old ones.
 
         Returns:
-            What could not be used.
+            Whether any keys have changed.
+
+        Raises:
+            KeyFileError: a file cannot be used; the other issuers' were read all the same.
         """
-        problems = []
+        changed, failure = False, None
         for keys in self._keys.values():
             try:
-                await asyncio.to_thread(keys.reload)
+                changed |= keys.reload()
             except KeyFileError as error:
-                problems.append(str(error))
-        for problem in problems:
-            _log.error("keys of tokens cannot be read anew, the old ones stay in force", reason=problem)
-        return problems
+                failure = error
+        if failure is not None:
+            raise failure
+        return changed
 
     async def look_everywhere(self) -> None:
         """Fetch the keys that come from addresses, once."""

@@ -19,7 +19,6 @@ from notary_common.database import DatabaseError
 from notary_common.log import get_logger, step_level
 from notary_common.tls import TlsError
 from notary_server.app import serve_on
-from notary_server.auth.key_files import KeyFileError
 from notary_server.metrics import SharedMetrics
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ class ServerWorker(Worker):  # type: ignore[misc] # gunicorn has no types
         """Serve. Ends the process with `FAILED` if that cannot be done."""
         try:
             uvloop.run(self._serve())
-        except (TlsError, KeyFileError, DatabaseError, OSError) as error:
+        except (TlsError, DatabaseError, OSError) as error:
             _log.error(f"a worker cannot serve: {error}")
         except Exception:  # noqa: BLE001 - gunicorn would print it
             _log.exception("a worker failed")

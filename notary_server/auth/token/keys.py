@@ -167,6 +167,10 @@ def jwk_key(members: Mapping[str, Any]) -> VerifyingKey:
     """
     if members.get("kty") not in _KINDS:
         raise KeysError("holds a key of an unknown kind")
+    modulus = members.get("n")
+    if isinstance(modulus, str) and len(modulus) * 6 < MIN_RSA_BITS:
+        # The library would warn of it on standard error, and take it.
+        raise KeysError(f"holds an RSA key of fewer than {MIN_RSA_BITS} bits")
     try:
         native = jwk.import_key({name: members[name] for name in _PUBLIC if name in members}).public_key
     except Exception:  # noqa: BLE001 - whatever the library finds wrong with what anybody may have written

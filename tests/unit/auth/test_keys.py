@@ -106,7 +106,7 @@ def test_changed_files_count_at_once_and_broken_ones_never(tmp_path: Path) -> No
     before = held.ring
     assert before is not None
     assert {SIGNER.fingerprint, OTHER.fingerprint, "key 0"} <= set(before.named)
-    held.reload()
+    assert not held.reload()
     assert held.ring is before
     for broken in (b"", b'{"keys":[]}', b" " * (MAX_FILE_BYTES + 1)):
         keys.write_bytes(broken)
@@ -116,9 +116,9 @@ def test_changed_files_count_at_once_and_broken_ones_never(tmp_path: Path) -> No
     keys.write_bytes(key_set(SIGNER))
     bundle.unlink()
     with pytest.raises(KeyFileError, match=r"bundle\.pem"):
-        held.reload()
+        assert not held.reload()
     assert held.ring is before
     bundle.write_bytes(SIGNER.pem)
-    held.reload()
+    assert held.reload()
     assert held.ring is not None
     assert OTHER.fingerprint not in held.ring.named
