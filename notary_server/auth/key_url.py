@@ -110,6 +110,9 @@ class KeyUrl:
             self._failed(f"no answer within {TIMEOUT:g} seconds")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             self._failed(str(error) or type(error).__name__)
+        except Exception:  # noqa: BLE001 - a watcher that died would keep today's keys for ever
+            _log.exception("fetching the keys of tokens failed: a defect of this server", url=self.url)
+            self._failures += 1
         else:
             if self._failures:
                 _log.warning("the keys of tokens can be fetched again", url=self.url)
