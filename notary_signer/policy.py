@@ -26,7 +26,7 @@ MAX_LIFETIME: Final[Mapping[OnlineRole, timedelta]] = {
     "snapshot": timedelta(days=4 * 366),
     "timestamp": timedelta(days=60),
 }
-"""How far in the future `expires` may lie: the harm that one stolen signature can do ends there."""
+"""How far in the future `expires` may lie unless configured otherwise: the harm of one stolen signature ends there."""
 MAX_GUN_LENGTH: Final = 255
 """Characters; the width of the registry's column."""
 
@@ -61,13 +61,32 @@ def key_problem(key_gun: str, key_role: OnlineRole, gun: str, role: OnlineRole) 
     return None
 
 
+def version_problem(highest: int | None, version: int) -> str | None:
+    """Why a key that signed `highest` last (None: nothing yet) may not sign `version`, or None if it may.
+
+    The same version again is no rollback: a publish whose commit failed is planned again with the same number.
+    """
+    if highest is not None and version < highest:
+        return f"the key has signed version {highest} already; a payload of version {version} would be a rollback"
+    return None
+
+
 def payload_version(payload: bytes) -> int:
     """The version in a payload that `payload_problem` found sound: canonical form puts it last."""
     return int(payload[payload.rindex(b":") + 1 : -1])
 
 
-def payload_problem(role: OnlineRole, payload: bytes, now: datetime) -> str | None:
-    """Why `payload` is no metadata of `role` that may be signed at `now` (aware), or None if it is."""
+def payload_problem(
+    role: OnlineRole,
+    payload: bytes,
+    now: datetime,
+    lifetimes: Mapping[OnlineRole, timedelta] = MAX_LIFETIME,
+) -> str | None:
+    """Why `payload` is no metadata of `role` that may be signed at `now` (aware), or None if it is.
+
+    Args:
+        lifetimes: how far after `now` the `expires` of each role may lie.
+    """
     if len(payload) > MAX_PAYLOAD_BYTES:
         return f"the payload is longer than {MAX_PAYLOAD_BYTES} bytes"
     try:
@@ -83,10 +102,10 @@ def payload_problem(role: OnlineRole, payload: bytes, now: datetime) -> str | No
     version = signed["version"]
     if type(version) is not int or not 1 <= version <= MAX_VERSION:
         return f"the payload's version is not between 1 and {MAX_VERSION}"
-    return _expiry_problem(role, signed["expires"], now) or _meta_problem(role, signed["meta"])
+    return _expiry_problem(signed["expires"], now, lifetimes[role]) or _meta_problem(role, signed["meta"])
 
 
-def _expiry_problem(role: OnlineRole, expires: object, now: datetime) -> str | None:
+def _expiry_problem(expires: object, now: datetime, lifetime: timedelta) -> str | None:
     matched = _EXPIRES.fullmatch(expires) if isinstance(expires, str) else None
     if matched is None:
         return "the payload's expires is not a UTC time"
@@ -97,8 +116,8 @@ def _expiry_problem(role: OnlineRole, expires: object, now: datetime) -> str | N
         return "the payload's expires is not a UTC time"
     if moment <= now:
         return "the payload has expired"
-    if moment - now > MAX_LIFETIME[role]:
-        return f"the payload would be valid for more than {MAX_LIFETIME[role].days} days"
+    if moment - now > lifetime:
+        return f"the payload would be valid for more than {lifetime.days} days"
     return None
 
 

@@ -186,3 +186,23 @@ def test_expired_at_the_very_moment() -> None:
     signed = timestamp_signed(expires=NOW.replace(microsecond=0).strftime("%Y-%m-%dT%H:%M:%SZ"))
     assert problem("timestamp", signed) == "the payload has expired"
     assert policy.payload_problem("timestamp", canonical(signed), NOW - timedelta(hours=1)) is None
+
+
+@given(st.integers(1, policy.MAX_VERSION), st.integers(1, policy.MAX_VERSION))
+def test_a_key_never_signs_below_its_highest_version(highest: int, version: int) -> None:
+    """Equal and higher pass, lower is refused with both numbers; a key that has signed nothing is free."""
+    problem = policy.version_problem(highest, version)
+    assert (problem is None) == (version >= highest)
+    assert problem is None or (str(highest) in problem and str(version) in problem)
+    assert policy.version_problem(None, version) is None
+
+
+def test_lifetimes_can_be_shortened() -> None:
+    """A configured lifetime counts instead of the default, for its role alone."""
+    short: dict[OnlineRole, timedelta] = {"timestamp": timedelta(days=2), "snapshot": timedelta(days=30)}
+    for days, allowed in ((1, True), (3, False)):
+        payload = canonical(timestamp_signed(expires=instant(days)))
+        assert (policy.payload_problem("timestamp", payload, NOW, short) is None) == allowed
+        assert policy.payload_problem("timestamp", payload, NOW) is None
+    payload = canonical(snapshot_signed(expires=instant(3)))
+    assert policy.payload_problem("snapshot", payload, NOW, short) is None
