@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -10,14 +11,20 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from aiohttp import web
 
 from notary_common.collector import settle
-from notary_common.database import DatabaseError, open_database, parse_url
+from notary_common.database import Database, DatabaseError, open_database, parse_url
 from notary_common.log import get_logger
 from notary_common.schema import tables_problem
 
+from .audit.chain import ChainedLog
+from .audited import AuditedSigner
+from .auditing import daemon_log
+from .clients import Clients
 from .config import SignerConfig
+from .creations import CreationLimit
 from .errors import StartRefused
 from .http.routes import build_server
 from .listen import listen
+from .metrics import Metrics
 from .operations import SignerService
 from .process import harden
 from .registry.sql_registry import SqlRegistry
@@ -27,19 +34,40 @@ _log = get_logger("notary.signer")
 
 
 @asynccontextmanager
-async def open_service(config: SignerConfig) -> AsyncIterator[SignerService]:
-    """The signer ready to sign: the registry's schema fits, and the token has proved every algorithm.
+async def open_signer(config: SignerConfig, metrics: Metrics) -> AsyncIterator[AuditedSigner]:
+    """The signer ready to sign: the schema fits, the token has proved every algorithm, the audit log can be written.
 
     Raises:
-        StartRefused: something is wrong with the database or the token.
+        StartRefused: something is wrong with the database, the token or the audit log.
     """
     async with AsyncExitStack() as stack:
-        registry = await _open_registry(config, stack)
+        database = await _open_database(config, stack)
+        registry = SqlRegistry(database, _foreign)
         token = await _open_token(config, stack)
-        yield SignerService(registry, token)
+        audit = await stack.enter_async_context(daemon_log(config, database))
+        if isinstance(audit, ChainedLog):
+            _watch(metrics, audit)
+        yield AuditedSigner(
+            SignerService(registry, token),
+            registry,
+            audit,
+            Clients(config.clients, os.geteuid()),
+            CreationLimit(config.limits.max_keys_per_client_per_hour),
+            metrics,
+        )
 
 
-async def _open_registry(config: SignerConfig, stack: AsyncExitStack) -> SqlRegistry:
+def _watch(metrics: Metrics, audit: ChainedLog) -> None:
+    metrics.watch("counter", "notary_signer_audit_records", "Records made durable.", lambda: audit.written)
+    metrics.watch(
+        "counter",
+        "notary_signer_audit_failures",
+        "Records that could not be written.",
+        lambda: audit.failures,
+    )
+
+
+async def _open_database(config: SignerConfig, stack: AsyncExitStack) -> Database:
     storage = config.storage
     url = "" if storage.db_url is None else storage.db_url.get_secret_value()
     try:
@@ -55,7 +83,7 @@ async def _open_registry(config: SignerConfig, stack: AsyncExitStack) -> SqlRegi
         raise StartRefused(str(error)) from None
     if problem is not None:
         raise StartRefused(problem)
-    return SqlRegistry(database, _foreign)
+    return database
 
 
 def _foreign(key_id: str) -> None:
@@ -95,12 +123,19 @@ async def serve(config: SignerConfig, ready: Callable[[str], None] | None = None
     """
     for problem in harden():
         _log.warning(problem)
+    if config.clients is None and config.server.address.socket is None:
+        _log.warning(
+            "clients is not set: whoever server.client_ca_file signed may have keys made, used and retired"
+        )
     stop = _stop_signal()
-    async with open_service(config) as service:
+    metrics = Metrics()
+    async with open_signer(config, metrics) as signer:
         server = build_server(
-            service,
+            signer,
+            metrics,
             max_request_bytes=config.limits.max_request_bytes,
             request_timeout=config.limits.request_timeout,
+            line_is_record=config.audit.destination == "log",
         )
         runner = web.ServerRunner(
             server,

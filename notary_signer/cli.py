@@ -1,4 +1,4 @@
-"""The command line: `notary-signer serve | db upgrade | token init`, and Notary's own spelling of `serve`."""
+"""The command line: `notary-signer serve | db | token | audit`, and Notary's own spelling of `serve`."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from notary_common.command import (
 )
 
 from .commands import PROGRAM
+from .commands.audit import audit
 from .commands.db import db
 from .commands.token import token
 
@@ -126,5 +127,5 @@ def _start(config: SignerConfig, logf: LogFormat, debug: bool, alerts: list[str]
         stop(PROGRAM, str(problem))
 
 
-for group in (db, token):
+for group in (audit, db, token):
     main.add_command(group)

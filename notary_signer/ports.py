@@ -114,7 +114,9 @@ class Token(Protocol):
         """Return if the token has just signed with a key that went through its KEK."""
 
 
-AuditOutcome = Literal["done", "refused", "failed"]
+AuditOutcome = Literal["begun", "done", "refused", "failed"]
+"""`begun` comes before an effect that cannot be held back until its record is durable; one of the others follows it,
+unless the process died in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,3 +151,6 @@ class AuditLog(Protocol):
         Raises:
             AuditUnavailable: it cannot be written; the act it is about must not have an effect.
         """
+
+    async def ping(self) -> None:
+        """Return if the last entry could be written, or one can be again, else raise `AuditUnavailable`."""

@@ -83,6 +83,14 @@ ROOMS = (
     Room("notary_server", ("notary_server", "notary_common")),
     _pure("notary_signer.policy", *_signer("errors", "ports", "encoding"), "notary_common.wire"),
     _pure("notary_signer.encoding", *_signer("errors"), "notary_common.wire"),
+    _pure("notary_signer.clients"),
+    _pure("notary_signer.audit.record", *_signer("ports")),
+    _pure("notary_signer.audit.check", *_signer("audit.record")),
+    Room(
+        "notary_signer.audit",
+        (*_signer("errors", "ports"), "notary_common"),
+        forbidden=frozenset({"aiohttp", "pkcs11"}),
+    ),
     Room("notary_signer.token", (*_signer("errors", "ports", "policy", "encoding"), "notary_common")),
     Room(
         "notary_signer.registry",
@@ -91,7 +99,7 @@ ROOMS = (
     ),
     Room(
         "notary_signer.http",
-        (*_signer("operations", "errors"), "notary_common"),
+        (*_signer("audited", "clients", "operations", "errors", "metrics"), "notary_common"),
         forbidden=frozenset({"pkcs11", "sqlalchemy"}),
     ),
     Room("notary_signer", ("notary_signer", "notary_common")),

@@ -13,7 +13,9 @@ from notary_common.values import Text
 
 from ..token.module import find_module
 from ..token.problems import TokenProblem
-from . import listening
+from . import audit, listening
+from .audit import Audit
+from .clients import ClientRules
 from .limits import Limits
 from .listening import Server
 from .pkcs11 import Pkcs11
@@ -38,7 +40,12 @@ class SignerConfig(Document):
     server: Server = Server()
     storage: SignerStorage = SignerStorage()
     pkcs11: Pkcs11 = Pkcs11()
+    clients: ClientRules | None = Field(
+        default=None,
+        description="Which clients may do what, see below. Without it whoever `server.client_ca_file` signed may do everything, with a warning at start.",
+    )
     limits: Limits = Limits()
+    audit: Audit = Audit()
     logging: Logging = Logging()
     reporting: Reporting = Reporting()
 
@@ -84,4 +91,4 @@ def require_pin_file(reading: Reading[SignerConfig]) -> None:
 
 
 def _problems(raw: Mapping[str, object]) -> list[Problem]:
-    return common_problems(raw) + listening.problems(raw)
+    return common_problems(raw) + listening.problems(raw) + audit.problems(raw)

@@ -22,6 +22,18 @@ class Limits(Section):
     max_waiting: Annotated[int, BeforeValidator(between(1, 100000))] = Field(
         default=256, description="Requests that wait for the token before more are answered 503, 1 to 100000."
     )
+    max_keys_per_client_per_hour: Annotated[int, BeforeValidator(between(1, 1000000))] = Field(
+        default=1000,
+        description="New keys that one client may have made in an hour, 1 to 1000000; a new repository needs two. An unused key that is given out again does not count.",
+    )
+    max_snapshot_days: Annotated[int, BeforeValidator(between(1, 4 * 366))] = Field(
+        default=4 * 366,
+        description="Days that a signed snapshot may be valid at most, 1 to 1464. Servers ask for 1095 unless told otherwise.",
+    )
+    max_timestamp_days: Annotated[int, BeforeValidator(between(1, 4 * 366))] = Field(
+        default=60,
+        description="Days that a signed timestamp may be valid at most, 1 to 1464. Servers ask for 14 unless told otherwise.",
+    )
     request_timeout: Annotated[float, BeforeValidator(duration(1, 3600))] = Field(
         default=30.0, description="Seconds a client may take to send one request, 1 to 3600."
     )

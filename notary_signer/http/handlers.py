@@ -12,8 +12,9 @@ import msgspec
 from aiohttp import web
 
 from notary_common import wire
+from notary_signer.audited import AuditedSigner, Caller
 from notary_signer.errors import BadRequest
-from notary_signer.operations import SignerService
+from notary_signer.metrics import CONTENT_TYPE
 
 JSON: Final = {"Content-Type": "application/json", "Cache-Control": "no-store"}
 
@@ -27,12 +28,14 @@ class Call:
     """One request and what it needs.
 
     Attributes:
+        caller: who sent it.
         key_id: the part of the address that names a key, as sent; empty in an address without one.
         body_timeout: seconds that the body may take to arrive.
         facts: what the request's log line says besides; never payloads.
     """
 
-    service: SignerService
+    signer: AuditedSigner
+    caller: Caller
     request: web.BaseRequest
     key_id: str
     body_timeout: float
@@ -74,7 +77,7 @@ async def create_key(call: Call) -> web.Response:
     """POST /v1/keys."""
     body = await _read(call, wire.CreateKeyRequest)
     call.facts.update(operation="create_key", gun=body.gun, role=body.role)
-    key, new = await call.service.create_key(body.gun, body.role, body.algorithm)
+    key, new = await call.signer.create_key(call.caller, body.gun, body.role, body.algorithm)
     call.facts.update(key_id=key.key_id, algorithm=key.algorithm, created=new)
     return answer(key)
 
@@ -83,14 +86,14 @@ async def describe_keys(call: Call) -> web.Response:
     """POST /v1/keys/describe."""
     body = await _read(call, wire.DescribeRequest)
     call.facts.update(operation="describe_keys", count=len(body.key_ids))
-    return answer(wire.DescribeResponse(await call.service.describe(body.key_ids)))
+    return answer(wire.DescribeResponse(await call.signer.describe(call.caller, body.key_ids)))
 
 
 async def get_key(call: Call) -> web.Response:
     """GET /v1/keys/{key_id}."""
     key_id = _key_id(call)
     call.facts.update(operation="get_key", key_id=key_id)
-    return answer(await call.service.key(key_id))
+    return answer(await call.signer.key(call.caller, key_id))
 
 
 async def sign(call: Call) -> web.Response:
@@ -98,7 +101,7 @@ async def sign(call: Call) -> web.Response:
     key_id = _key_id(call)
     body = await _read(call, wire.SignRequest)
     call.facts.update(operation="sign", key_id=key_id, gun=body.gun, role=body.role)
-    signed = await call.service.sign(key_id, body.gun, body.role, body.payload)
+    signed = await call.signer.sign(call.caller, key_id, body.gun, body.role, body.payload)
     call.facts.update(version=signed.version, payload_sha256=signed.payload_sha256)
     return answer(signed.response)
 
@@ -108,11 +111,18 @@ async def retire_key(call: Call) -> web.Response:
     key_id = _key_id(call)
     body = await _read(call, wire.RetireRequest)
     call.facts.update(operation="retire_key", key_id=key_id, gun=body.gun)
-    return answer(await call.service.retire(key_id, body.gun))
+    return answer(await call.signer.retire(call.caller, key_id, body.gun))
 
 
 async def health(call: Call) -> web.Response:
     """GET /v1/health: 200 when a signature could be made just now, else 503."""
     call.facts["operation"] = "health"
-    problems = await call.service.health()
+    problems = await call.signer.health(call.caller)
     return answer(wire.Health(ready=not problems, problems=problems), status=503 if problems else 200)
+
+
+async def metrics(call: Call) -> web.Response:
+    """GET /v1/metrics: what this process counted."""
+    call.facts["operation"] = "metrics"
+    body = await call.signer.exposition(call.caller)
+    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})

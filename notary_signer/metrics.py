@@ -1,0 +1,101 @@
+"""What the signer counts, in the Prometheus text format. Labels are closed lists: no client, repository or key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final, Literal
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+Outcome = Literal["done", "refused", "failed"]
+
+OPERATIONS: Final = frozenset(
+    {"create_key", "describe_keys", "get_key", "sign", "retire_key", "health", "metrics"}
+)
+"""Label values; whatever else was asked for is `other`."""
+_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Seconds. A signature takes 2 ms, with a synchronous record 5; servers give up after 10 s."""
+
+
+class Metrics:
+    """One process's metrics, for its event loop."""
+
+    def __init__(self) -> None:
+        self._registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self._requests = Counter(
+            "notary_signer_requests",
+            "Requests by operation and outcome.",
+            ("operation", "outcome"),
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "notary_signer_request_seconds",
+            "Seconds from the head of a request to its answer.",
+            ("operation",),
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+        self._refusals = Counter(
+            "notary_signer_refusals",
+            "Requests that were refused, by the error's code.",
+            ("code",),
+            registry=registry,
+        )
+        self._failures = Counter(
+            "notary_signer_failures",
+            "Requests that failed, by the part that did not work.",
+            ("part",),
+            registry=registry,
+        )
+        self._created = Counter("notary_signer_keys_created", "New keys.", registry=registry)
+
+    def request(self, operation: object, outcome: Outcome, seconds: float) -> None:
+        """Count one answered request."""
+        name = operation if isinstance(operation, str) and operation in OPERATIONS else "other"
+        self._requests.labels(name, outcome).inc()
+        self._seconds.labels(name).observe(seconds)
+
+    def refusal(self, code: str) -> None:
+        """Count one refusal; `code` is an error code of the wire."""
+        self._refusals.labels(code).inc()
+
+    def failure(self, part: str) -> None:
+        """Count one failure of `token`, `registry`, `audit` or `signer`."""
+        self._failures.labels(part).inc()
+
+    def key_created(self) -> None:
+        """Count one new key."""
+        self._created.inc()
+
+    def watch(
+        self, kind: Literal["counter", "gauge"], name: str, about: str, read: Callable[[], float]
+    ) -> None:
+        """Show a number that another part keeps; it is asked for at each exposition."""
+        self._registry.register(_Watched(kind, name, about, read))
+
+    def exposition(self) -> bytes:
+        """All metrics in the Prometheus text format, version 0.0.4."""
+        return generate_latest(self._registry)
+
+
+class _Watched(Collector):
+    """One number of another part."""
+
+    def __init__(
+        self, kind: Literal["counter", "gauge"], name: str, about: str, read: Callable[[], float]
+    ) -> None:
+        self._kind = kind
+        self._name = name
+        self._about = about
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        """The sample, as the registry asks for it."""
+        family = CounterMetricFamily if self._kind == "counter" else GaugeMetricFamily
+        yield family(self._name, self._about, value=self._read())
