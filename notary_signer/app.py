@@ -48,7 +48,7 @@ async def open_signer(config: SignerConfig, metrics: Metrics) -> AsyncIterator[A
         if isinstance(audit, ChainedLog):
             _watch(metrics, audit)
         yield AuditedSigner(
-            SignerService(registry, token),
+            SignerService(registry, token, config.limits.lifetimes),
             registry,
             audit,
             Clients(config.clients, os.geteuid()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -42,9 +43,16 @@ def _wire(record: KeyRecord) -> Key:
 class SignerService:
     """The use cases over a registry and a token."""
 
-    def __init__(self, registry: KeyRegistry, token: Token) -> None:
+    def __init__(
+        self,
+        registry: KeyRegistry,
+        token: Token,
+        lifetimes: Mapping[OnlineRole, timedelta] = policy.MAX_LIFETIME,
+    ) -> None:
+        """`lifetimes`: how long what is signed may be valid, by role."""
         self._registry = registry
         self._token = token
+        self._lifetimes = lifetimes
 
     async def create_key(self, gun: str, role: OnlineRole, algorithm: Algorithm) -> tuple[Key, bool]:
         """The unused key for that, or a new one; and whether it is new.
@@ -97,7 +105,7 @@ class SignerService:
         problem = (
             policy.key_problem(record.gun, record.role, gun, role)
             or ("the key is retired" if record.state == "retired" else None)
-            or policy.payload_problem(role, payload, now)
+            or policy.payload_problem(role, payload, now, self._lifetimes)
         )
         if problem is not None:
             raise KeyRefused(problem)
