@@ -69,7 +69,7 @@ async def daemon_log(config: SignerConfig, database: Database) -> AsyncIterator[
     if config.audit.destination == "log":
         yield RequestLine()
         return
-    writer = config.audit.writer_name(config.server.address)
+    writer = config.audit_writer
     started = AuditEvent(SIGNER, "start", "done", reason=f"version {version(PACKAGE)}")
     async with _chained(config, writer, config.audit.file, database, (started,)) as chain:
         keeper = HeadKeeper(chain, database)
@@ -128,7 +128,7 @@ async def operator_log(config: SignerConfig, database: Database | None) -> Async
         logs.configure(config.logging.level, "json")
         yield OperatorLog(actor, LogLine())
         return
-    writer = operator_writer(audit.writer_name(config.server.address))
+    writer = operator_writer(config.audit_writer)
     file = None if audit.file is None else operator_file(audit.file)
     async with _chained(config, writer, file, database, wait=OPERATOR_WAIT) as chain:
         try:
@@ -224,7 +224,7 @@ async def _verify(
 def _verify_files(
     config: SignerConfig, file: Path, heads: list[ExpectedHead], begins_at: int
 ) -> list[Outcome]:
-    writer = config.audit.writer_name(config.server.address)
+    writer = config.audit_writer
     outcomes = [verified_file(file, writer, heads, begins_at=begins_at)]
     commands, theirs = operator_file(file), operator_writer(writer)
     if files_of(commands) or any(head.writer == theirs for head in heads):

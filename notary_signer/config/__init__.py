@@ -49,6 +49,11 @@ class SignerConfig(Document):
     logging: Logging = Logging()
     reporting: Reporting = Reporting()
 
+    @property
+    def audit_writer(self) -> str:
+        """The name of the daemon's chain of audit records."""
+        return self.audit.writer_name(self.server.http_addr or self.server.grpc_addr)
+
 
 def inspect(path: Path, environ: Mapping[str, str]) -> Reading[SignerConfig]:
     """Read the file as far as it can be read, with all problems.

@@ -60,9 +60,9 @@ class Audit(Section):
         """Where records go."""
         return self.to or ("log" if self.file is None else "file")
 
-    def writer_name(self, address: Listen) -> str:
-        """The name of the chain of a signer that listens on `address`."""
-        return self.writer or f"{socket.gethostname()}/{address}"[:MAX_WRITER]
+    def writer_name(self, address: Listen | None) -> str:
+        """The name of the chain of a signer that listens on `address`, if that is known."""
+        return self.writer or f"{socket.gethostname()}/{address or ''}"[:MAX_WRITER]
 
 
 def problems(raw: Mapping[str, object]) -> list[Problem]:
