@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 
 from aiohttp import web
 
@@ -14,12 +15,14 @@ from notary_common.collector import settle
 from notary_common.database import Database, DatabaseError, open_database, parse_url
 from notary_common.log import get_logger
 from notary_common.schema import tables_problem
+from notary_common.wire import OnlineRole
 
 from .audit.chain import ChainedLog
 from .audited import AuditedSigner
 from .auditing import daemon_log
 from .clients import Clients
 from .config import SignerConfig
+from .config.limits import Limits
 from .creations import CreationLimit
 from .errors import StartRefused
 from .http.routes import build_server
@@ -48,13 +51,20 @@ async def open_signer(config: SignerConfig, metrics: Metrics) -> AsyncIterator[A
         if isinstance(audit, ChainedLog):
             _watch(metrics, audit)
         yield AuditedSigner(
-            SignerService(registry, token, config.limits.lifetimes),
+            SignerService(registry, token, _lifetimes(config.limits)),
             registry,
             audit,
             Clients(config.clients, os.geteuid()),
             CreationLimit(config.limits.max_keys_per_client_per_hour),
             metrics,
         )
+
+
+def _lifetimes(limits: Limits) -> dict[OnlineRole, timedelta]:
+    return {
+        "snapshot": timedelta(days=limits.max_snapshot_days),
+        "timestamp": timedelta(days=limits.max_timestamp_days),
+    }
 
 
 def _watch(metrics: Metrics, audit: ChainedLog) -> None:

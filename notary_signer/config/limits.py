@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import timedelta
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
 from notary_common.config import Section
 from notary_common.values import between, duration
-from notary_common.wire import OnlineRole
 
 
 class Limits(Section):
@@ -44,11 +41,3 @@ class Limits(Section):
         default=25.0,
         description="Seconds that running requests get to finish when the signer is told to stop, 0 to 600.",
     )
-
-    @property
-    def lifetimes(self) -> Mapping[OnlineRole, timedelta]:
-        """How long what is signed may be valid, by role."""
-        return {
-            "snapshot": timedelta(days=self.max_snapshot_days),
-            "timestamp": timedelta(days=self.max_timestamp_days),
-        }
