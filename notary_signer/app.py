@@ -133,10 +133,6 @@ async def serve(config: SignerConfig, ready: Callable[[str], None] | None = None
     """
     for problem in harden():
         _log.warning(problem)
-    if config.clients is None and config.server.address.socket is None:
-        _log.warning(
-            "clients is not set: whoever server.client_ca_file signed may have keys made, used and retired"
-        )
     stop = _stop_signal()
     metrics = Metrics()
     async with open_signer(config, metrics) as signer:

@@ -60,7 +60,7 @@ def serve(config_file: Path, check_config: bool, logf: LogFormat, debug: bool, b
     if bootstrap:
         refuse_bootstrap(PROGRAM)
     config = _checked(config_file)
-    alerts = tls_warnings(_tls_files(config)) + _pin_warnings(config)
+    alerts = tls_warnings(_tls_files(config)) + _pin_warnings(config) + _access_warnings(config)
     if check_config:
         good(alerts)
         return
@@ -89,6 +89,17 @@ def _pin_warnings(config: SignerConfig) -> list[str]:
     path = config.pkcs11.pin_file
     problem = None if path is None else exposure(path)
     return [] if problem is None else [f"pkcs11.pin_file: {problem}"]
+
+
+def _access_warnings(config: SignerConfig) -> list[str]:
+    from .process import rights_problem  # noqa: PLC0415
+
+    found = [problem for problem in (rights_problem(),) if problem is not None]
+    if config.clients is None and config.server.address.socket is None:
+        found.append(
+            "clients is not set: whoever server.client_ca_file signed may have keys made, used and retired"
+        )
+    return found
 
 
 def _tls_files(config: SignerConfig) -> dict[str, Path | None]:

@@ -21,10 +21,6 @@ def harden() -> list[str]:
     """Forbid core dumps, tracing and new rights as far as the system can; what it could not do, for the log."""
     problems: list[str] = []
     os.umask(_UMASK)
-    if os.geteuid() == 0:
-        problems.append(
-            "the signer runs as root and needs no rights at all; run it as a user of its own that may use the token"
-        )
     try:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     except (OSError, ValueError):
@@ -37,3 +33,10 @@ def harden() -> list[str]:
     if prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         problems.append("new privileges could not be forbidden")
     return problems
+
+
+def rights_problem() -> str | None:
+    """Why this process has more rights than the signer needs, or None."""
+    if os.geteuid() != 0:
+        return None
+    return "the signer runs as root and needs no rights at all; run it as a user of its own that may use the token"
