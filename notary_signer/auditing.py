@@ -27,9 +27,10 @@ from notary_common.database import Database, DatabaseError, open_database
 
 from .audit.anchors import HeadKeeper, noted_heads
 from .audit.chain import ChainedLog, Store, StoreFailed
-from .audit.files import AuditFile, files_of
+from .audit.files import AuditFile, files_of, torn_event
 from .audit.log_line import LogLine, RequestLine
-from .audit.record import SIGNER, Head, resume
+from .audit.record import SIGNER, resume
+from .audit.shared import SharedFile, SharedRows
 from .audit.stores import FileStore, RowStore, writers
 from .audit.verify import ExpectedHead, Outcome, verified_file, verified_rows
 from .config import SignerConfig
@@ -37,9 +38,7 @@ from .errors import AuditUnavailable, StartRefused
 from .ports import AuditEvent, AuditLog, AuditOutcome
 
 OPERATOR: Final = "operator"
-"""The word that marks the chain of the commands, beside that of the daemon: two processes never write one."""
-OPERATOR_WAIT: Final = 10.0
-"""Seconds that a command waits for another one to finish with their chain."""
+"""The word that marks the chain of the commands, beside that of the daemon."""
 
 _log = logs.get_logger("notary.signer")
 # Who had what signed must never be unknown, whatever logging.level is.
@@ -71,7 +70,7 @@ async def daemon_log(config: SignerConfig, database: Database) -> AsyncIterator[
         return
     writer = config.audit_writer
     started = AuditEvent(SIGNER, "start", "done", reason=f"version {version(PACKAGE)}")
-    async with _chained(config, writer, config.audit.file, database, (started,)) as chain:
+    async with _chained(config, writer, database, started) as chain:
         keeper = HeadKeeper(chain, database)
         keeping = asyncio.create_task(keeper.run())
         try:
@@ -113,7 +112,8 @@ class OperatorLog:
 async def operator_log(config: SignerConfig, database: Database | None) -> AsyncIterator[OperatorLog]:
     """The audit log of the commands, while the daemon may run.
 
-    It is a chain of its own beside that of the daemon. Without a section `audit` it is a line on standard error.
+    It is a chain of its own beside that of the daemon, into which several commands may write at the same time. Without
+    a section `audit` it is a line on standard error.
 
     Args:
         database: the registry's, open; None for a command that does not use it, whose end of the chain is then not
@@ -128,52 +128,63 @@ async def operator_log(config: SignerConfig, database: Database | None) -> Async
         logs.configure(config.logging.level, "json")
         yield OperatorLog(actor, LogLine())
         return
-    writer = operator_writer(config.audit_writer)
-    file = None if audit.file is None else operator_file(audit.file)
-    async with _chained(config, writer, file, database, wait=OPERATOR_WAIT) as chain:
-        try:
-            yield OperatorLog(actor, chain)
-        finally:
-            if database is not None:
-                await HeadKeeper(chain, database).note()
+    try:
+        log = await _shared(config, database)
+    except StoreFailed as error:
+        raise StartRefused(f"audit: {error}") from None
+    except DatabaseError as error:
+        raise StartRefused(f"audit: the database cannot be asked: {error}") from None
+    try:
+        yield OperatorLog(actor, log)
+    finally:
+        if database is not None:
+            await HeadKeeper(log, database).note()
+
+
+async def _shared(config: SignerConfig, database: Database | None) -> SharedFile | SharedRows:
+    audit, writer = config.audit, operator_writer(config.audit_writer)
+    noted = None if database is None else (await noted_heads(database)).get(writer)
+    if audit.file is not None:
+        file = operator_file(audit.file)
+        return await asyncio.to_thread(SharedFile, file, writer, noted, max_bytes=audit.max_file_bytes)
+    if database is None:
+        raise StartRefused("audit.to is database, and this command does not open it")
+    return SharedRows(database, writer, noted, await RowStore(database, writer).last())
 
 
 @asynccontextmanager
 async def _chained(
-    config: SignerConfig,
-    writer: str,
-    file: Path | None,
-    database: Database | None,
-    first: tuple[AuditEvent, ...] = (),
-    *,
-    wait: float = 0.0,
+    config: SignerConfig, writer: str, database: Database, first: AuditEvent
 ) -> AsyncIterator[ChainedLog]:
+    audit = config.audit
     async with AsyncExitStack() as stack:
         events: list[AuditEvent] = []
         store: Store
         try:
-            if file is None:
-                if database is None:
-                    raise StartRefused("audit.to is database, and this command does not open it")
+            if audit.file is None:
                 store = rows = RowStore(database, writer)
                 found = await rows.last()
             else:
                 opened = await asyncio.to_thread(
-                    AuditFile, file, writer, max_bytes=config.audit.max_file_bytes, wait=wait
+                    AuditFile, audit.file, writer, max_bytes=audit.max_file_bytes
                 )
                 store, found = FileStore(opened), opened.head
-                events += _torn(opened)
+                events += torn_event(opened)
             stack.push_async_callback(store.close)
-            noted = {} if database is None else await noted_heads(database)
+            noted = await noted_heads(database)
         except StoreFailed as error:
             raise StartRefused(f"audit: {error}") from None
         except DatabaseError as error:
             raise StartRefused(f"audit: the noted ends of the chains cannot be read: {error}") from None
-        head, differs = _resumed(writer, found, noted)
+        head, differs = resume(found, noted.get(writer))
+        if differs is not None:
+            events.append(differs)
+        for event in events:
+            _log.error("the end of the audit log is not as it was left", writer=writer, cause=event.reason)
         chain = ChainedLog(writer, head, store)
         stack.push_async_callback(chain.close)
         try:
-            for event in (*events, *differs, *first):
+            for event in (*events, first):
                 await chain.append(event)
         except AuditUnavailable as error:
             raise StartRefused(f"audit: {error.message}; see the line before this one") from None
@@ -230,23 +241,6 @@ def _verify_files(
     if files_of(commands) or any(head.writer == theirs for head in heads):
         outcomes.append(verified_file(commands, theirs, heads, begins_at=begins_at))
     return outcomes
-
-
-def _torn(opened: AuditFile) -> list[AuditEvent]:
-    if opened.torn is None:
-        return []
-    aside, digest = opened.torn
-    _log.warning("an unfinished record at the end of the audit log was set aside", file=str(aside))
-    reason = f"an unfinished line at the end of the file was set aside as {aside.name}"
-    return [AuditEvent(SIGNER, "audit_torn_line", "done", reason=reason, payload_sha256=digest)]
-
-
-def _resumed(writer: str, found: Head, noted: dict[str, Head]) -> tuple[Head, list[AuditEvent]]:
-    head, event = resume(found, noted.get(writer))
-    if event is None:
-        return head, []
-    _log.error("the end of the audit log is not the one that was noted", writer=writer, cause=event.reason)
-    return head, [event]
 
 
 def _user() -> str:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Protocol
 
 import sqlalchemy as sa
 
 from notary_common.database import Database, DatabaseConflict, DatabaseError, Query
 from notary_common.log import get_logger
 
-from .chain import ChainedLog
 from .record import Head
 
 NOTE_EVERY: Final = 60.0
@@ -76,10 +75,22 @@ async def note_head(database: Database, writer: str, head: Head) -> None:
         return  # It is there and not below.
 
 
+class Chain(Protocol):
+    """What has a writer and an end."""
+
+    @property
+    def writer(self) -> str:
+        """Whose chain it is."""
+
+    @property
+    def head(self) -> Head:
+        """The end of what is durable."""
+
+
 class HeadKeeper:
     """Notes the end of one chain as it grows."""
 
-    def __init__(self, log: ChainedLog, database: Database) -> None:
+    def __init__(self, log: Chain, database: Database) -> None:
         self._chain = log
         self._database = database
         self._noted = 0

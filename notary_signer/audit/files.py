@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Final
 
 from notary_signer.errors import StartRefused
+from notary_signer.ports import AuditEvent
 
 from .chain import StoreFailed
-from .record import START, Head, NotARecord, Record, parse
+from .record import SIGNER, START, Head, NotARecord, Record, parse
 
 TAIL_BYTES: Final = 1 << 20
 """How much of the end of the file is checked before it is gone on with: two thousand records, in milliseconds."""
@@ -64,7 +65,9 @@ class AuditFile:
         torn: what was found after the last whole line, if anything: where it was put, and its SHA-256.
     """
 
-    def __init__(self, path: Path, writer: str, *, max_bytes: int, wait: float = 0.0) -> None:
+    def __init__(
+        self, path: Path, writer: str, *, max_bytes: int, wait: float = 0.0, tail_bytes: int = TAIL_BYTES
+    ) -> None:
         """Lock and open it, and look at its end.
 
         Args:
@@ -72,12 +75,14 @@ class AuditFile:
             writer: whose chain it must be.
             max_bytes: a file that is longer is put aside and a new one begun.
             wait: seconds to wait for another process to give up the lock.
+            tail_bytes: how much of the end to look at.
 
         Raises:
             StartRefused: it cannot be opened, another process writes it, or its end is no sound chain.
         """
         self._path = path
         self._max_bytes = max_bytes
+        self._tail_bytes = tail_bytes
         self._descriptor = -1
         self._size = 0
         self._unfinished = False
@@ -196,8 +201,8 @@ class AuditFile:
 
     def _look(self, writer: str) -> Head:
         """The end of the chain, after what an interrupted write left was set aside."""
-        start = max(0, self._size - TAIL_BYTES)
-        lines = os.pread(self._descriptor, TAIL_BYTES, start).split(b"\n")
+        start = max(0, self._size - self._tail_bytes)
+        lines = os.pread(self._descriptor, self._tail_bytes, start).split(b"\n")
         fragment = lines.pop()
         if start:
             lines = lines[1:]
@@ -227,6 +232,15 @@ class AuditFile:
         os.ftruncate(self._descriptor, self._size)
         os.fsync(self._descriptor)
         self.torn = (aside, digest)
+
+
+def torn_event(file: AuditFile) -> list[AuditEvent]:
+    """What must be said of an unfinished line that was found, if one was."""
+    if file.torn is None:
+        return []
+    aside, digest = file.torn
+    reason = f"an unfinished line at the end of the file was set aside as {aside.name}"
+    return [AuditEvent(SIGNER, "audit_torn_line", "done", reason=reason, payload_sha256=digest)]
 
 
 def _lines(path: Path) -> Iterator[bytes]:

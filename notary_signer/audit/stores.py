@@ -9,7 +9,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from notary_common.database import Database, DatabaseError, Query
+from notary_common.database import Database, DatabaseError, Query, Session
 
 from .chain import StoreFailed
 from .files import AuditFile
@@ -83,16 +83,20 @@ class RowStore:
 
     async def write(self, records: Sequence[Record]) -> None:
         """See `Store.write`."""
+        self._unsure = frozenset(record.head.hash for record in records)
+        try:
+            async with self._database.transaction() as session:
+                await self.add_in(session, records)
+        except DatabaseError as error:
+            raise StoreFailed(str(error)) from None
+
+    async def add_in(self, session: Session, records: Sequence[Record]) -> None:
+        """Append within a transaction of the caller's."""
         rows = [
             {"writer": self._writer, "sequence": record.head.sequence, "record": record.line.decode("ascii")}
             for record in records
         ]
-        self._unsure = frozenset(record.head.hash for record in records)
-        try:
-            async with self._database.transaction() as session:
-                await session.run_each(_ADD, rows)
-        except DatabaseError as error:
-            raise StoreFailed(str(error)) from None
+        await session.run_each(_ADD, rows)
 
     async def recover(self, head: Head) -> Head:
         """See `Store.recover`. A commit whose answer was lost may have happened."""
@@ -116,9 +120,13 @@ class RowStore:
         """
         try:
             async with self._database.statement() as session:
-                rows = await session.rows(_LAST, writer=self._writer)
+                return await self.last_in(session)
         except DatabaseError as error:
             raise StoreFailed(str(error)) from None
+
+    async def last_in(self, session: Session) -> Head:
+        """The same within a transaction of the caller's."""
+        rows = await session.rows(_LAST, writer=self._writer)
         if not rows:
             return START
         sequence, text = rows[0]

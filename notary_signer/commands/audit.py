@@ -16,6 +16,9 @@ from . import PROGRAM
 if TYPE_CHECKING:
     from ..audit.verify import ExpectedHead, Outcome
 
+_NEEDED = ("audit", "storage", "server.http_addr", "server.grpc_addr")
+"""What of the configuration must be sound: the address is in the name of the chain."""
+
 
 @click.group()
 def audit() -> None:
@@ -87,9 +90,7 @@ def _configured(
     from ..errors import StartRefused  # noqa: PLC0415
 
     reading = inspected(PROGRAM, config_file, inspect)
-    problems = [
-        str(problem) for problem in reading.problems if problem.key.split(".")[0] in {"audit", "storage"}
-    ]
+    problems = [str(problem) for problem in reading.problems if problem.key.startswith(_NEEDED)]
     if problems:
         refuse(PROGRAM, config_file, problems)
     try:

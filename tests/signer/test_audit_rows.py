@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from notary_common.database import Database
+from notary_common.database import Database, open_database, parse_url
+from notary_common.sections import Logging
 from notary_signer.audit.anchors import note_head, noted_heads
 from notary_signer.audit.chain import ChainedLog, StoreFailed
 from notary_signer.audit.record import START, Head
 from notary_signer.audit.stores import RowStore, audit_table, rows_of, writers
-from notary_signer.audit.verify import ExpectedHead, verified_rows
+from notary_signer.audit.verify import ExpectedHead, verified_file, verified_rows
 from notary_signer.auditing import daemon_log, operator_log
 from notary_signer.config import SignerConfig
 from notary_signer.config.audit import Audit
@@ -125,24 +130,92 @@ async def test_the_daemon_goes_on_with_its_chain(database: Database, engine: Asy
 
 
 async def test_commands_have_a_chain_of_their_own(database: Database, tmp_path: Path) -> None:
-    """While the daemon writes its own; the actor is the user; two commands wait for each other."""
+    """While the daemon writes its own, and several at once; the actor is the user; the ends are noted."""
+    for number, settings in enumerate((
+        config(to=None, file=tmp_path / "audit.jsonl", max_file_bytes=1 << 20), config(to="database")
+    )):  # fmt: skip
+        async with (
+            daemon_log(settings, database) as log,
+            operator_log(settings, database) as first,
+            operator_log(settings, database) as second,
+        ):
+            assert first.actor.startswith("operator:")
+            for mine in (first, second, first):
+                await asyncio.gather(*(mine.append("retire_key", "begun", key_id=str(n)) for n in range(3)))
+                await mine.append("retire_key", key_id="0")
+            await log.append(AuditEvent("cn:x", "sign", "done"))
+            await first.log.ping()
+        noted = await noted_heads(database)
+        assert {"w", "w/operator"} == set(noted)
+        if number == 0:
+            outcome = verified_file(
+                tmp_path / "audit.operator.jsonl", "w/operator",
+                [ExpectedHead("w/operator", noted["w/operator"], "the database")], begins_at=1,
+            )  # fmt: skip
+            assert (list(outcome.findings), outcome.records) == ([], 12)
+    # The rows go on after the end that was noted of the file, and say that it is missing.
+    assert await findings(database, "w/operator") == ["records 1 to 12 are missing before this one"]
+    outcome = await verified_rows(database, "w/operator", 1, [], begins_at=13)
+    assert (list(outcome.findings), outcome.records) == ([], 13)
+
+
+async def test_commands_without_the_database(tmp_path: Path) -> None:
+    """A file will do; what is in the database needs it; a file that is not sound stops the command before it begins."""
     settings = config(to=None, file=tmp_path / "audit.jsonl", max_file_bytes=1 << 20)
-    async with daemon_log(settings, database) as log:
-
-        async def command(number: int) -> None:
-            async with operator_log(settings, database) as mine:
-                await mine.append("retire_key", "begun", key_id=str(number))
-                await mine.append("retire_key", key_id=str(number))
-
-        await asyncio.gather(*(command(number) for number in range(3)))
-        await log.append(AuditEvent("cn:x", "sign", "done"))
-    text = (tmp_path / "audit.operator.jsonl").read_text()
-    assert text.count("\n") == 6
-    assert text.count('"actor":"operator:') == 6
-    heads = await noted_heads(database)
-    assert {"w", "w/operator"} == set(heads)
+    for _ in range(2):
+        async with operator_log(settings, None) as mine:
+            await mine.append("init_token")
+    path = tmp_path / "audit.operator.jsonl"
+    assert verified_file(path, "w/operator", [], begins_at=1).records == 2
     async with operator_log(settings, None) as mine:
+        with path.open("ab") as torn:
+            torn.write(b"{")
         await mine.append("init_token")
+        assert verified_file(path, "w/operator", [], begins_at=1).records == 4
+        with path.open("ab") as other:
+            other.write(b"{}\n")
+        with pytest.raises(AuditUnavailable):
+            await mine.append("init_token")
+        with pytest.raises(AuditUnavailable):
+            await mine.log.ping()
+    with pytest.raises(StartRefused):
+        async with operator_log(settings, None):
+            pass
     with pytest.raises(StartRefused):
         async with operator_log(config(to="database"), None):
             pass
+
+
+@pytest.fixture
+def logs_restored() -> Iterator[None]:
+    """Logging as it was before the test."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("logs_restored")
+async def test_commands_without_an_audit_log(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line on standard error, at every log level; standard output stays the command's."""
+    settings = SignerConfig.model_construct(audit=Audit(), logging=Logging())
+    async with operator_log(settings, None) as mine:
+        await mine.append("destroy_key", key_id="a" * 64, gun="g")
+    said = capsys.readouterr()
+    assert said.out == ""
+    line = json.loads(said.err)
+    assert (line["action"], line["outcome"], line["gun"]) == ("destroy_key", "done", "g")
+    assert line["actor"].startswith("operator:")
+
+
+async def test_a_database_that_is_gone_stops_commands(tmp_path: Path) -> None:
+    """Before they begin."""
+    gone = open_database(
+        parse_url("postgres", "postgres://u@127.0.0.1:1/d?sslmode=disable&connect_timeout=1", tmp_path)
+    )
+    with pytest.raises(StartRefused, match="cannot be asked"):
+        async with operator_log(config(to="database"), gone):
+            pass
+    await gone.close()
