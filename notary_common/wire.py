@@ -8,6 +8,7 @@ All bodies are JSON; binary members are standard base64. Every call carries `X-R
     POST /v1/keys/{key_id}/retire RetireRequest      -> Key
     GET  /v1/keys/{key_id}                           -> Key
     GET  /v1/health                                  -> Health     (200 ready, 503 not ready)
+    GET  /v1/metrics                                 -> text in the Prometheus format
 
 Errors: {"error": {"code": ..., "message": ...}} with the codes of `ErrorCode`.
 """
@@ -28,7 +29,7 @@ ErrorCode = Literal[
     "KEY_REFUSED",  # 403: policy says no: wrong GUN, role, payload, version, or a retired key
     "CLIENT_REFUSED",  # 403: this client may not do that
     "TOO_MANY_KEYS",  # 429 with Retry-After: this client made too many keys in too short a time
-    "TOKEN_UNAVAILABLE",  # 503: the token or the registry cannot be asked right now
+    "TOKEN_UNAVAILABLE",  # 503: the token, the registry or the audit log cannot be used right now
     "INTERNAL",  # 500
 ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -79,6 +79,10 @@ class Metrics:
         """Show a number that another part keeps; it is asked for at each exposition."""
         self._registry.register(_Watched(kind, name, about, read))
 
+    def watch_state(self, name: str, about: str, states: Sequence[str], read: Callable[[], str]) -> None:
+        """Show which of `states` another part is in: 1 for that one, 0 for the others."""
+        self._registry.register(_WatchedState(name, about, states, read))
+
     def exposition(self) -> bytes:
         """All metrics in the Prometheus text format, version 0.0.4."""
         return generate_latest(self._registry)
@@ -99,3 +103,21 @@ class _Watched(Collector):
         """The sample, as the registry asks for it."""
         family = CounterMetricFamily if self._kind == "counter" else GaugeMetricFamily
         yield family(self._name, self._about, value=self._read())
+
+
+class _WatchedState(Collector):
+    """The state of another part."""
+
+    def __init__(self, name: str, about: str, states: Sequence[str], read: Callable[[], str]) -> None:
+        self._name = name
+        self._about = about
+        self._states = states
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        """One sample for each state."""
+        family = GaugeMetricFamily(self._name, self._about, labels=["state"])
+        now = self._read()
+        for state in self._states:
+            family.add_metric([state], float(state == now))
+        yield family

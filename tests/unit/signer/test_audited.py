@@ -268,6 +268,7 @@ def test_metrics_have_closed_labels() -> None:
     level = [1.0]
     metrics.watch("counter", "notary_signer_audit_records", "Records.", lambda: level[0])
     metrics.watch("gauge", "notary_signer_things", "Things.", lambda: level[0])
+    metrics.watch_state("notary_signer_token_state", "The token.", ("ready", "lost"), lambda: "lost")
     level[0] = 5.0
     text = metrics.exposition().decode()
     for line in (
@@ -278,6 +279,8 @@ def test_metrics_have_closed_labels() -> None:
         "notary_signer_keys_created_total 1.0",
         "notary_signer_audit_records_total 5.0",
         "notary_signer_things 5.0",
+        'notary_signer_token_state{state="ready"} 0.0',
+        'notary_signer_token_state{state="lost"} 1.0',
     ):
         assert line in text
     assert "secret" not in text
