@@ -108,12 +108,10 @@ async def _open_token(config: SignerConfig, stack: AsyncExitStack) -> HardwareTo
     if pkcs11.pin_file is None:
         raise StartRefused("pkcs11.pin_file is missing")
     token = HardwareToken(
-        pkcs11.module,
-        pkcs11.token_label,
-        pkcs11.pin_file,
+        pkcs11.settings(config.limits.max_loaded_keys),
         on_event=_log.warning,
-        max_handles=config.limits.max_loaded_keys,
         max_waiting=config.limits.max_waiting,
+        deadline=pkcs11.call_timeout,
     )
     stack.push_async_callback(token.close)
     for algorithm, keeping in (await token.open()).items():

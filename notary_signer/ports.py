@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from notary_common.wire import Algorithm, KeyState, OnlineRole
 
 Keeping = Literal["wrapped", "resident"]
 """`wrapped`: the registry has the private key, encrypted under the token's key-encryption key (KEK).
 `resident`: the key is an object of the token, found by its key ID."""
+
+AES_KWP: Final = "AES256-KWP"
+"""AES key wrap with padding (RFC 5649) under a KEK of 256 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +23,14 @@ class PrivatePart:
     Attributes:
         keeping: where the key is.
         kek_label: label of the KEK that wrapped it; empty for a resident key.
-        blob: the wrapped key (AES key wrap with padding, RFC 5649); empty for a resident key.
+        blob: the wrapped key; empty for a resident key, and once it is destroyed.
+        keywrap: how it was wrapped; says nothing of a resident key.
     """
 
     keeping: Keeping
     kek_label: str
     blob: bytes = field(repr=False)
+    keywrap: str = AES_KWP
 
 
 @dataclass(frozen=True, slots=True)

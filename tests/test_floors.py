@@ -91,7 +91,9 @@ ROOMS = (
         (*_signer("errors", "ports"), "notary_common"),
         forbidden=frozenset({"aiohttp", "pkcs11"}),
     ),
-    Room("notary_signer.token", (*_signer("errors", "ports", "policy", "encoding"), "notary_common")),
+    Room(
+        "notary_signer.token", (*_signer("errors", "ports", "policy", "encoding", "process"), "notary_common")
+    ),
     Room(
         "notary_signer.registry",
         (*_signer("errors", "ports", "policy", "encoding"), "notary_common"),

@@ -38,7 +38,7 @@ def init(config_file: Path) -> None:
     """
     from ..config import inspect  # noqa: PLC0415
     from ..token.initialise import initialise_token  # noqa: PLC0415
-    from ..token.pin import read_pin  # noqa: PLC0415
+    from ..token.pin import read_pin, wiped  # noqa: PLC0415
     from ..token.problems import TokenProblem  # noqa: PLC0415
 
     reading = inspected(PROGRAM, config_file, inspect)
@@ -47,8 +47,8 @@ def init(config_file: Path) -> None:
         refuse(PROGRAM, config_file, problems)
     pkcs11 = reading.draft.pkcs11
     try:
-        pin = read_pin(pkcs11.pin_file) if pkcs11.pin_file is not None else _prompt()
-        click.echo(initialise_token(pkcs11.module, pkcs11.token_label, pin))
+        with wiped(read_pin(pkcs11.pin_file) if pkcs11.pin_file is not None else _prompt()) as pin:
+            click.echo(initialise_token(pkcs11.settings(1), pin))
     except TokenProblem as problem:
         stop(PROGRAM, str(problem))
     if pkcs11.pin_file is None:
@@ -58,11 +58,11 @@ def init(config_file: Path) -> None:
     click.echo(f"next: {PROGRAM} db upgrade --config {config_file}")
 
 
-def _prompt() -> str:
+def _prompt() -> bytearray:
     # Without a terminal the PIN comes through a pipe; that it could be echoed is no news then.
     warnings.simplefilter("ignore", GetPassWarning)
     try:
         pin: str = click.prompt("PIN of the new token", hide_input=True, confirmation_prompt=True, err=True)
     except click.Abort:
         stop(PROGRAM, "no PIN was given and nothing was made; answer the prompt, or set pkcs11.pin_file")
-    return pin
+    return bytearray(pin, "utf-8")

@@ -13,7 +13,7 @@ from notary_common.values import Text
 
 from ..token.module import find_module
 from ..token.problems import TokenProblem
-from . import audit, listening
+from . import audit, listening, pkcs11
 from .audit import Audit
 from .clients import ClientRules
 from .limits import Limits
@@ -69,8 +69,8 @@ def inspect(path: Path, environ: Mapping[str, str]) -> Reading[SignerConfig]:
     except TokenProblem as problem:
         reading.problems.append(Problem("pkcs11.module", f"is not set, and {problem}"))
         return reading
-    pkcs11 = reading.draft.pkcs11.model_copy(update={"module": module})
-    return Reading(reading.draft.model_copy(update={"pkcs11": pkcs11}), reading.problems)
+    section = reading.draft.pkcs11.model_copy(update={"module": module})
+    return Reading(reading.draft.model_copy(update={"pkcs11": section}), reading.problems)
 
 
 def load(path: Path, environ: Mapping[str, str]) -> SignerConfig:
@@ -96,4 +96,4 @@ def require_pin_file(reading: Reading[SignerConfig]) -> None:
 
 
 def _problems(raw: Mapping[str, object]) -> list[Problem]:
-    return common_problems(raw) + listening.problems(raw) + audit.problems(raw)
+    return common_problems(raw) + listening.problems(raw) + pkcs11.problems(raw) + audit.problems(raw)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import Final
 
 import pkcs11
-from pkcs11 import PrivateKey, SecretKey, Session, exceptions
+from pkcs11 import Mechanism, PrivateKey, SecretKey, Session, exceptions
 
 from notary_common.wire import Algorithm
 from notary_signer import encoding
@@ -18,31 +17,24 @@ from notary_signer.errors import TokenFault
 from notary_signer.ports import Keeping, NewKey, PrivatePart
 
 from . import objects
+from .choice import choose
+from .login import log_in
+from .module import Module, find_module
 from .problems import PinRefused, TokenProblem
-
-if TYPE_CHECKING:
-    from pkcs11._pkcs11 import lib as Module
+from .settings import TokenSettings
+from .wrapping import KW, Wrappings, wrappings
 
 KEK_LABEL: Final = "notary-kek-1"
 """Label of the key that wraps new keys. Each registry row names the label that its key was wrapped under."""
-MAX_HANDLES: Final = 1024
-"""Unwrapped keys kept in the session; a kilobyte or two each in SoftHSM, and bounded in real tokens."""
 
-_PIN_ERRORS: Final = (
-    exceptions.PinIncorrect,
-    exceptions.PinInvalid,
-    exceptions.PinLenRange,
-    exceptions.PinExpired,
-    exceptions.PinLocked,
-    exceptions.UserPinNotInitialized,
+WRAPPING_MECHANISMS: Final = (
+    Mechanism.AES_KEY_WRAP_KWP,
+    Mechanism.AES_KEY_WRAP_PAD,
+    Mechanism.AES_KEY_WRAP_PKCS7,
+    Mechanism.AES_KEY_WRAP,
 )
-_NOT_WRAPPABLE: Final = (
-    exceptions.KeyNotWrappable,
-    exceptions.KeyUnextractable,
-    exceptions.MechanismInvalid,
-    exceptions.FunctionNotSupported,
-    exceptions.AttributeValueInvalid,
-)
+"""A token that has one of these has, or should have, a KEK."""
+
 _NOT_MADE: Final = (
     exceptions.MechanismInvalid,
     exceptions.FunctionNotSupported,
@@ -51,24 +43,22 @@ _NOT_MADE: Final = (
 )
 
 
-def _log_in(module: Path, label: str, read_pin: Callable[[], str]) -> tuple[Module, Session]:
-    library = pkcs11.lib(str(module))
-    try:
-        found = library.get_token(token_label=label)
-    except exceptions.NoSuchToken:
-        raise TokenProblem(
-            f"there is no token labelled {label!r} in {module}: run notary-signer token init, "
-            "or check pkcs11.token_label and, for SoftHSM, the variable SOFTHSM2_CONF"
-        ) from None
-    except exceptions.MultipleTokensReturned:
-        raise TokenProblem(f"more than one token is labelled {label!r}") from None
-    pin = read_pin()
-    try:
-        return library, found.open(rw=True, user_pin=pin)
-    except _PIN_ERRORS as error:
-        raise PinRefused(
-            f"the token {label!r} refused the PIN ({type(error).__name__}): correct pkcs11.pin_file, then restart"
-        ) from None
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """How keys of an algorithm are kept, as the self-test found; `keywrap` is empty for resident keys."""
+
+    keeping: Keeping
+    keywrap: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    """A key that health checks sign with: wrapped, or where nothing wraps, an object of the session."""
+
+    algorithm: Algorithm
+    public: bytes
+    wrapped: PrivatePart | None
+    handle: PrivateKey | None
 
 
 class Connection:
@@ -77,61 +67,74 @@ class Connection:
     Every method but `open` may raise `pkcs11.PKCS11Error`, which its only caller translates.
     """
 
-    def __init__(self, library: Module, session: Session, max_handles: int) -> None:
-        self._library = library
+    def __init__(self, module: Module, session: Session, settings: TokenSettings) -> None:
+        """Use `open`."""
+        self._module = module
         self._session = session
+        self._settings = settings
         self._owner = threading.get_ident()
-        self._max_handles = max_handles
         self._keks: dict[str, SecretKey] = {}
         self._handles: OrderedDict[str, PrivateKey] = OrderedDict()
-        self._probe: tuple[bytes, bytes] | None = None
-        self.keeping: dict[Algorithm, Keeping] = {}
+        self._wrappings: Wrappings | None = None
+        self._probe: _Probe | None = None
+        self.proven: dict[Algorithm, Proof] = {}
 
     @classmethod
-    def open(
-        cls, module: Path, label: str, read_pin: Callable[[], str], max_handles: int = MAX_HANDLES
-    ) -> Connection:
-        """Initialise the module anew, log in and find the KEK.
+    def open(cls, settings: TokenSettings, *, final_try: bool = False) -> Connection:
+        """Initialise the module anew, log in and find the KEK, where one is needed.
 
         Raises:
+            PinRefused: the token refused the PIN, or it must not be tried.
             TokenProblem: the token cannot be used; the module is left finalised.
         """
+        module = Module(find_module(settings.module_path), settings.arguments)
         try:
-            library, session = _log_in(module, label, read_pin)
-            connection = cls(library, session, max_handles)
-            connection._kek(KEK_LABEL)
+            token = choose(module, settings)
+            session = log_in(module.native, token, settings, final_try=final_try)
+            connection = cls(module, session, settings)
+            if connection.wants_kek():
+                connection._kek(KEK_LABEL)
             return connection
         except exceptions.PKCS11Error as error:
-            cls._finalise(module)
-            raise TokenProblem(f"the token {label!r} cannot be opened ({type(error).__name__})") from None
+            module.close()
+            words = f"the token {settings.name} cannot be opened ({type(error).__name__})"
+            raise TokenProblem(words) from None
         except TokenFault as error:
-            cls._finalise(module)
+            module.close()
             raise TokenProblem(error.message) from None
+        except PinRefused:
+            module.close()
+            raise
         except TokenProblem:
-            cls._finalise(module)
+            module.close()
             raise
 
-    @staticmethod
-    def _finalise(module: Path) -> None:
-        library = pkcs11._loaded.get(str(module))
-        if library is not None:
-            with suppress(exceptions.PKCS11Error):
-                library.finalize()
+    def wants_kek(self) -> bool:
+        """Whether new keys are to be wrapped, as far as the token can wrap at all."""
+        if self._settings.mode == "resident":
+            return False
+        listed = self._session.token.slot.get_mechanisms()
+        return self._settings.mode == "wrapped" or any(known in listed for known in WRAPPING_MECHANISMS)
 
     def close(self) -> None:
         """Give everything back; what the token refuses to take is gone with C_Finalize anyway."""
         self._check_thread()
         self._handles.clear()
         self._keks.clear()
+        self._probe = None
         with suppress(exceptions.PKCS11Error):
             self._session.close()
-        with suppress(exceptions.PKCS11Error):
-            self._library.finalize()
+        self._module.close()
 
     def _check_thread(self) -> None:
         # The module is initialised without locking: a second thread would crash the process.
         if threading.get_ident() != self._owner:
             raise RuntimeError("the PKCS#11 module was touched by a thread that does not own it")
+
+    @property
+    def handles(self) -> int:
+        """Keys that are ready in the session."""
+        return len(self._handles)
 
     def _kek(self, label: str) -> SecretKey:
         kek = self._keks.get(label)
@@ -140,7 +143,7 @@ class Connection:
             if len(found) != 1:
                 number = "no" if not found else "more than one"
                 raise TokenFault(
-                    f"the token holds {number} key-encryption key labelled {label!r}: is pkcs11.token_label "
+                    f"the token holds {number} key-encryption key labelled {label!r}: is {self._settings.name} "
                     "the token that notary-signer token init made?"
                 )
             kek = found[0]
@@ -150,8 +153,25 @@ class Connection:
             self._keks[label] = kek
         return kek
 
-    def self_test(self, algorithm: Algorithm) -> Keeping | None:
-        """Sign and verify with a passing key; how keys of `algorithm` can be kept, None if the token has none.
+    def _mechanisms(self) -> Wrappings:
+        if self._wrappings is None:
+            self._wrappings = wrappings(self._session, self._kek(KEK_LABEL))
+        return self._wrappings
+
+    def _wrap(self, private: PrivateKey, keywrap: str) -> PrivatePart:
+        blob = objects.wrap(self._kek(KEK_LABEL), private, self._mechanisms()[keywrap])
+        return PrivatePart("wrapped", KEK_LABEL, blob, keywrap)
+
+    def _unwrap(self, algorithm: Algorithm, part: PrivatePart) -> PrivateKey:
+        kek = self._kek(part.kek_label)
+        mechanism = self._mechanisms().get(part.keywrap)
+        if mechanism is None:
+            raise TokenFault(f"the token cannot unwrap keys that were wrapped as {part.keywrap}")
+        extras = objects.unwrap_extras(self._module.library.manufacturer_id, algorithm)
+        return objects.unwrap(kek, algorithm, part.blob, mechanism, extras)
+
+    def self_test(self, algorithm: Algorithm) -> Proof | None:
+        """Sign and verify with a passing key; how keys of `algorithm` can be kept, None if not at all.
 
         Raises:
             TokenFault: the token made a signature that does not verify.
@@ -161,22 +181,40 @@ class Connection:
             public, private = objects.generate_pair(self._session, algorithm, extractable=True)
         except _NOT_MADE:
             return None
-        keeping: Keeping = "wrapped"
         public_key = objects.public_bytes(algorithm, public)
         public.destroy()
-        try:
-            blob = objects.wrap(self._kek(KEK_LABEL), private)
-            survivor = objects.unwrap(self._kek(KEK_LABEL), algorithm, blob)
-        except _NOT_WRAPPABLE:
-            keeping, survivor = "resident", private
+        self._prove(algorithm, private, public_key)
+        proof = self._wrapped_proof(algorithm, private, public_key)
+        if proof is None and self._settings.mode != "wrapped":
+            proof = Proof("resident")
+        if self._probe is None and proof is not None and proof.keeping == "resident":
+            self._probe = _Probe(algorithm, public_key, None, private)
         else:
             private.destroy()
-            if algorithm == "ecdsa":
-                self._probe = (blob, public_key)
-        self._prove(algorithm, survivor, public_key)
-        survivor.destroy()
-        self.keeping[algorithm] = keeping
-        return keeping
+        if proof is not None:
+            self.proven[algorithm] = proof
+        return proof
+
+    def _wrapped_proof(self, algorithm: Algorithm, private: PrivateKey, public: bytes) -> Proof | None:
+        """How a key of `algorithm` goes out of the token and in again, None if it does not."""
+        if not self.wants_kek():
+            return None
+        for keywrap in self._mechanisms():
+            if keywrap == KW and algorithm != "ecdsa":
+                continue  # the length of other keys varies, and some would not fit
+            try:
+                part = self._wrap(private, keywrap)
+                survivor = self._unwrap(algorithm, part)
+            except objects.GONE:
+                raise
+            except exceptions.PKCS11Error:
+                continue
+            self._prove(algorithm, survivor, public)
+            survivor.destroy()
+            if self._probe is None:
+                self._probe = _Probe(algorithm, public, part, None)
+            return Proof("wrapped", keywrap)
+        return None
 
     def _prove(self, algorithm: Algorithm, private: PrivateKey, public: bytes) -> None:
         signature = objects.sign(private, algorithm, objects.PROBE_MESSAGE)
@@ -184,16 +222,23 @@ class Connection:
             raise TokenFault(f"the token made an {algorithm} signature that does not verify")
 
     def probe(self) -> None:
-        """Return if a key wrapped earlier can be unwrapped and signs, or where nothing wraps, a new key signs."""
+        """Return if a key wrapped earlier can be unwrapped and signs, or where nothing wraps, a key of the session."""
         self._check_thread()
-        if self._probe is None and self.self_test("ecdsa") is None:
-            raise TokenFault("the token makes no ecdsa keys, so its health cannot be proved")
         if self._probe is None:
-            return  # a token that cannot wrap has just signed with a key of the session
-        blob, public = self._probe
-        private = objects.unwrap(self._kek(KEK_LABEL), "ecdsa", blob)
+            for algorithm in list(self.proven) or ["ecdsa"]:
+                self.self_test(algorithm)
+                if self._probe is not None:
+                    break
+        probe = self._probe
+        if probe is None:
+            raise TokenFault("the token makes no keys any more, so its health cannot be proved")
+        if probe.handle is not None:
+            self._prove(probe.algorithm, probe.handle, probe.public)
+            return
+        assert probe.wrapped is not None  # noqa: S101 - one of the two is set
+        private = self._unwrap(probe.algorithm, probe.wrapped)
         try:
-            self._prove("ecdsa", private, public)
+            self._prove(probe.algorithm, private, probe.public)
         finally:
             private.destroy()
 
@@ -207,19 +252,19 @@ class Connection:
             TokenFault: the token has no such algorithm, or the new key does not work.
         """
         self._check_thread()
-        keeping = self.keeping.get(algorithm)
-        if keeping is None:
-            keeping = self.self_test(algorithm)
-        if keeping is None:
-            raise TokenFault(f"the token makes no {algorithm} keys")
-        wrapped = keeping == "wrapped"
+        proof = self.proven.get(algorithm) or self.self_test(algorithm)
+        if proof is None:
+            raise TokenFault(
+                f"the token makes no {algorithm} keys, or none that it can keep as pkcs11.keys says"
+            )
+        wrapped = proof.keeping == "wrapped"
         public, private = objects.generate_pair(
             self._session, algorithm, extractable=wrapped, store=not wrapped, label=label
         )
         try:
-            key = self._kept(algorithm, objects.public_bytes(algorithm, public), private, keeping)
+            key = self._kept(algorithm, objects.public_bytes(algorithm, public), private, proof)
             if wrapped and not objects.seal_in(private):
-                original, private = private, objects.unwrap(self._kek(KEK_LABEL), algorithm, key.private.blob)
+                original, private = private, self._unwrap(algorithm, key.private)
                 original.destroy()
             self._prove(algorithm, private, key.public)
         except BaseException:
@@ -232,10 +277,10 @@ class Connection:
         self._keep(key.key_id, private)
         return key
 
-    def _kept(self, algorithm: Algorithm, public: bytes, private: PrivateKey, keeping: Keeping) -> NewKey:
+    def _kept(self, algorithm: Algorithm, public: bytes, private: PrivateKey, proof: Proof) -> NewKey:
         key_id = encoding.key_id(algorithm, public)
-        if keeping == "wrapped":
-            part = PrivatePart("wrapped", KEK_LABEL, objects.wrap(self._kek(KEK_LABEL), private))
+        if proof.keeping == "wrapped":
+            part = self._wrap(private, proof.keywrap)
         else:
             objects.name_resident(private, key_id)
             part = PrivatePart("resident", "", b"")
@@ -256,10 +301,9 @@ class Connection:
             self._handles.move_to_end(key_id)
             return handle
         if private.keeping == "wrapped":
-            handle = objects.unwrap(self._kek(private.kek_label), algorithm, private.blob)
+            handle = self._unwrap(algorithm, private)
         else:
-            # On a dead session this fails quietly; a search would fail too, but with noise on standard error.
-            _ = self._kek(KEK_LABEL)[pkcs11.Attribute.KEY_TYPE]
+            self._speak()
             found = objects.find_resident(self._session, key_id)
             if len(found) != 1:
                 raise TokenFault(
@@ -269,13 +313,27 @@ class Connection:
         self._keep(key_id, handle)
         return handle
 
+    def _speak(self) -> None:
+        # On a dead session this fails quietly; a search would fail too, but with noise on standard error.
+        known = next(iter(self._keks.values()), None) or (self._probe.handle if self._probe else None)
+        if known is not None:
+            _ = known[pkcs11.Attribute.KEY_TYPE]
+
     def _keep(self, key_id: str, handle: PrivateKey) -> None:
         self._handles[key_id] = handle
-        while len(self._handles) > self._max_handles:
+        self._shrink_to(self._settings.max_handles)
+
+    def _shrink_to(self, count: int) -> None:
+        while len(self._handles) > count:
             _, evicted = self._handles.popitem(last=False)
             # A resident key is the only copy: its handle is let go, the object stays.
             if not evicted[pkcs11.Attribute.TOKEN]:
                 evicted.destroy()
+
+    def make_room(self) -> None:
+        """Let half of the unwrapped keys go: the token says that it is full."""
+        self._check_thread()
+        self._shrink_to(len(self._handles) // 2)
 
     def discard(self, key: NewKey) -> None:
         """Forget a key; destroy it if the token is where it lives."""

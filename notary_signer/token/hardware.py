@@ -1,33 +1,33 @@
-"""The PKCS#11 token behind the port: one thread, one connection, reconnecting with back-off."""
+"""The PKCS#11 token behind the port: asked in a process of its own, which is replaced when it hangs or dies."""
 
 from __future__ import annotations
 
-import time
+import asyncio
 from collections.abc import Callable
-from pathlib import Path
-from typing import Final, TypeVar, get_args
-
-from pkcs11.exceptions import PKCS11Error
+from contextlib import suppress
+from typing import Any, Final
 
 from notary_common.wire import Algorithm
-from notary_signer.errors import SignerError, StartRefused, TokenFault, TokenUnavailable
+from notary_signer.errors import StartRefused, TokenUnavailable
 from notary_signer.ports import Keeping, NewKey, PrivatePart
 
-from .connection import MAX_HANDLES, Connection
-from .module import find_module
-from .pin import read_pin
+from . import messages
+from .child import Child
 from .problems import PinRefused, TokenProblem
-from .worker import MAX_WAITING, Worker
+from .settings import TokenSettings
+from .state import TokenState
 
+MAX_WAITING: Final = 512
+"""Calls that may wait for the token; at a millisecond each that is half a second."""
 CALL_DEADLINE: Final = 10.0
 """Seconds that one call may take, waiting included; a network token answers in milliseconds."""
 START_DEADLINE: Final = 60.0
 """Seconds for opening and the self-test, which makes an RSA key."""
+BUSY_AFTER: Final = 2.0
+"""Seconds after which one call that runs makes the token `busy`, so that health says so before it counts as hung."""
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 5.0
-"""Seconds between attempts to reconnect: doubled from the first to the longest."""
-
-Result = TypeVar("Result")
+"""Seconds before the process is started again: doubled from the first to the longest."""
 
 
 class HardwareToken:
@@ -35,39 +35,46 @@ class HardwareToken:
 
     def __init__(
         self,
-        module: Path | None,
-        label: str,
-        pin_file: Path,
+        settings: TokenSettings,
         *,
         on_event: Callable[[str], None],
-        max_handles: int = MAX_HANDLES,
         max_waiting: int = MAX_WAITING,
         deadline: float = CALL_DEADLINE,
     ) -> None:
         """Nothing is opened yet.
 
         Args:
-            module: the PKCS#11 library, None to find SoftHSM.
-            label: the token's label.
-            pin_file: read at every login, so that a changed PIN is picked up.
-            on_event: told in a sentence when the token is lost or back.
-            max_handles: unwrapped keys to keep.
+            settings: which token, and how it is used.
+            on_event: told in a sentence when the token is lost, hangs, refuses the PIN, or is back.
             max_waiting: calls that may wait for the token.
-            deadline: seconds for one call.
+            deadline: seconds for one call; one that runs for so long hangs, and its process is ended.
         """
-        self._module = module
-        self._label = label
-        self._pin_file = pin_file
+        self._settings = settings
         self._on_event = on_event
-        self._max_handles = max_handles
+        self._max_waiting = max_waiting
         self._deadline = deadline
-        self._worker = Worker(max_waiting)
-        # Below: touched by the owning thread alone.
-        self._connection: Connection | None = None
-        self._keeping: dict[Algorithm, Keeping] = {}
-        self._refused: str | None = None
-        self._retry_at = 0.0
-        self._pause = FIRST_PAUSE
+        self._child: Child | None = None
+        self._state: TokenState = "starting"
+        self._why = "the token has not been opened yet"
+        self._reviving: asyncio.Task[None] | None = None
+
+    @property
+    def state(self) -> TokenState:
+        """What the token is doing, in a word."""
+        if self._state != "ready" or self._child is None:
+            return self._state
+        full = self._child.load >= self._max_waiting
+        return "busy" if full or self._child.busy_for > BUSY_AFTER else "ready"
+
+    @property
+    def sessions(self) -> int:
+        """Sessions that are open: one, or none."""
+        return 1 if self._state == "ready" else 0
+
+    @property
+    def handles(self) -> int:
+        """Keys that are ready in the session."""
+        return 0 if self._child is None else self._child.handles
 
     async def open(self) -> dict[Algorithm, Keeping]:
         """Log in and prove every algorithm by a signature; how the keys of each will be kept.
@@ -75,127 +82,129 @@ class HardwareToken:
         Raises:
             StartRefused: the token cannot be used as configured, or has none of the algorithms.
         """
-        self._worker.start()
+        child = self._made()
         try:
-            return await self._worker.submit(self._start, START_DEADLINE)
-        except (TokenProblem, SignerError) as error:
-            raise StartRefused(str(error)) from None
+            found = await self._start(child)
+        except (TokenProblem, TokenUnavailable, OSError) as error:
+            child.kill("the token could not be opened")
+            await child.reap(self._deadline)
+            self._state = "refused" if isinstance(error, PinRefused) else "lost"
+            raise StartRefused(
+                f"the token's process: {error.strerror}" if isinstance(error, OSError) else str(error)
+            ) from None
+        except BaseException:
+            child.kill("the token could not be opened")
+            raise
+        self._child, self._state = child, "ready"
+        return found
+
+    def _made(self) -> Child:
+        return Child(self._told, self._hung, self._gone)
+
+    async def _start(self, child: Child) -> dict[Algorithm, Keeping]:
+        await child.start()
+        found: dict[Algorithm, Keeping] = await child.ask(messages.Start(self._settings), START_DEADLINE)
+        return found
 
     async def close(self) -> None:
-        """Close the session and end the thread."""
-        try:
-            await self._worker.stop(self._disconnect, self._deadline)
-        except TokenUnavailable:
+        """Let the calls that wait finish, close the session and end the process."""
+        if self._state == "closed":
+            return
+        if self._reviving is not None:
+            self._reviving.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._reviving
+        child, self._child = self._child, None
+        self._state, self._why = "closed", "the signer is shutting down"
+        if child is None:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._deadline):
+                await child.drained()
+        if not await child.finish(self._deadline):
             self._on_event("the token did not answer while closing")
 
     async def generate(self, algorithm: Algorithm, label: str) -> NewKey:
         """See `ports.Token.generate`."""
-        return await self._call(lambda connection: connection.generate(algorithm, label))
+        made: NewKey = await self._call(messages.Generate(algorithm, label))
+        return made
 
     async def sign(self, key_id: str, algorithm: Algorithm, private: PrivatePart, payload: bytes) -> bytes:
         """See `ports.Token.sign`."""
-        return await self._call(lambda connection: connection.sign(key_id, algorithm, private, payload))
+        signature: bytes = await self._call(messages.Sign(key_id, algorithm, private, payload))
+        return signature
 
     async def discard(self, key: NewKey) -> None:
         """See `ports.Token.discard`."""
-        await self._call(lambda connection: connection.discard(key))
+        await self._call(messages.Discard(key))
 
     async def ping(self) -> None:
-        """See `ports.Token.ping`."""
-        await self._call(Connection.probe)
+        """See `ports.Token.ping`. Does not wait behind a call that takes long."""
+        if self._child is not None and self._child.busy_for > BUSY_AFTER:
+            raise TokenUnavailable(f"the token has been at one call for {self._child.busy_for:.0f} seconds")
+        await self._call(messages.Ping())
 
-    async def _call(self, use: Callable[[Connection], Result]) -> Result:
-        return await self._worker.submit(lambda: self._attempt(use), self._deadline)
-
-    # From here on: the owning thread alone.
-
-    def _start(self) -> dict[Algorithm, Keeping]:
-        connection = self._open_connection()
+    async def _call(self, question: messages.Question) -> Any:
+        child = self._child
+        if child is None:
+            raise TokenUnavailable(self._why)
+        if child.load >= self._max_waiting:
+            raise TokenUnavailable("too many calls wait for the token")
         try:
-            for algorithm in get_args(Algorithm):
-                connection.self_test(algorithm)
-        except (PKCS11Error, ValueError) as error:
-            connection.close()
-            raise TokenProblem(f"the token failed its self-test ({type(error).__name__})") from None
-        except TokenFault:
-            connection.close()
-            raise
-        if not connection.keeping:
-            connection.close()
-            raise TokenProblem("the token makes none of the key types ecdsa, rsa and ed25519")
-        self._keeping = dict(connection.keeping)
-        self._connection = connection
-        return self._keeping
+            async with asyncio.timeout(self._deadline):
+                return await child.ask(question, self._deadline)
+        except TimeoutError:
+            raise TokenUnavailable(f"the token did not answer within {self._deadline:g} seconds") from None
 
-    def _open_connection(self) -> Connection:
-        return Connection.open(
-            find_module(self._module), self._label, lambda: read_pin(self._pin_file), self._max_handles
-        )
+    # What the process does unasked.
 
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+    def _told(self, state: TokenState, sentence: str) -> None:
+        if self._state != "closed" and state != "starting":
+            self._state = state
+        self._on_event(sentence)
 
-    def _attempt(self, use: Callable[[Connection], Result]) -> Result:
-        """One call, and a second one over a new connection if the old one turns out to be dead."""
-        connection = self._connected()
-        try:
-            return use(connection)
-        except (PKCS11Error, TokenFault, ValueError) as error:
-            if self._alive(connection):
-                raise self._fault(error) from None
-        self._disconnect()
-        self._on_event("the token's session was lost; connecting again")
-        connection = self._connected()
-        try:
-            return use(connection)
-        except (PKCS11Error, TokenFault, ValueError) as error:
-            if self._alive(connection):
-                raise self._fault(error) from None
-            self._disconnect()
-            self._back_off()
-            raise TokenUnavailable("the token does not work") from None
+    def _hung(self, child: Child) -> None:
+        child.kill("a call of the token did not return, and its process was ended")
+        if child is self._child:
+            self._lose(
+                child,
+                "hung",
+                "a call of the PKCS#11 module did not return: its process was ended, another is started",
+            )
 
-    @staticmethod
-    def _fault(error: Exception) -> TokenFault:
-        if isinstance(error, TokenFault):
-            return error
-        return TokenFault(f"the token could not do this ({type(error).__name__})")
+    def _gone(self, child: Child) -> None:
+        if child is self._child:
+            self._lose(child, "lost", "the token's process ended unexpectedly; another is started")
 
-    @staticmethod
-    def _alive(connection: Connection) -> bool:
-        """Whether the token still works, which makes a failure the call's own."""
-        try:
-            connection.probe()
-        except (PKCS11Error, TokenFault, ValueError):
-            return False
-        return True
+    def _lose(self, child: Child, state: TokenState, sentence: str) -> None:
+        self._child = None
+        self._state, self._why = state, sentence
+        self._on_event(sentence)
+        self._reviving = asyncio.get_running_loop().create_task(self._revive(child))
 
-    def _connected(self) -> Connection:
-        if self._connection is not None:
-            return self._connection
-        if self._refused is not None:
-            raise TokenUnavailable(self._refused)
-        if time.monotonic() < self._retry_at:
-            raise TokenUnavailable("the token is not there; the signer tries again shortly")
-        try:
-            connection = self._open_connection()
-        except PinRefused as problem:
-            # Final until a restart: a token locks itself after a few wrong PINs.
-            self._refused = str(problem)
-            self._on_event(self._refused)
-            raise TokenUnavailable(self._refused) from None
-        except TokenProblem as problem:
-            self._back_off()
-            self._on_event(str(problem))
-            raise TokenUnavailable(str(problem)) from None
-        connection.keeping.update(self._keeping)
-        self._connection = connection
-        self._pause = FIRST_PAUSE
-        self._on_event("the token is connected again")
-        return connection
+    async def _revive(self, child: Child) -> None:
+        """Start processes until one opens the token, or lives to say why it cannot; it tries again by itself.
 
-    def _back_off(self) -> None:
-        self._retry_at = time.monotonic() + self._pause
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        `child`: the one that is dead.
+        """
+        pause = FIRST_PAUSE
+        while True:
+            await child.reap(pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+            child = self._made()
+            try:
+                await self._start(child)
+            except TokenProblem as problem:
+                self._child = child
+                self._told("refused" if isinstance(problem, PinRefused) else "lost", str(problem))
+                return
+            except (TokenUnavailable, OSError):
+                child.kill("the token could not be opened")
+                continue
+            except BaseException:
+                child.kill("the signer is shutting down")
+                raise
+            self._child = child
+            self._told("ready", "the token is connected again")
+            return

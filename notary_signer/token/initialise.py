@@ -1,101 +1,166 @@
-"""Make a token ready for the signer: initialise it, set its PIN, make its key-encryption key. Touches no other."""
+"""Make a token ready for the signer: initialise it, set its PIN, make its key-encryption key. Touches no other.
+
+Synchronous, and for a process of its own: no other thread may use PKCS#11 meanwhile.
+"""
 
 from __future__ import annotations
 
-import ctypes
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from contextlib import contextmanager
+from typing import Final
 
-import pkcs11
-from pkcs11 import TokenFlag
+from pkcs11 import Session, Token, TokenFlag
 from pkcs11.exceptions import PKCS11Error
 
 from . import objects
-from .connection import KEK_LABEL
-from .module import find_module
-from .pin import pin_problem
+from .choice import choose
+from .connection import KEK_LABEL, WRAPPING_MECHANISMS
+from .login import log_in
+from .module import Module, find_module
+from .native import LABEL_BYTES, CallFailed
+from .pin import pin_problem, wiped
 from .problems import TokenProblem
+from .settings import TokenSettings
 
-if TYPE_CHECKING:
-    from pkcs11._pkcs11 import lib as Module
-
-LABEL_BYTES: Final = 32
-"""The width of a token label in PKCS#11."""
 MIN_PIN_BYTES: Final = 4
 """The shortest PIN that SoftHSM takes."""
 
 
-def initialise_token(module: Path | None, label: str, pin: str, so_pin: str | None = None) -> str:
-    """Initialise a free slot as the token `label` with `pin` and a new key-encryption key.
-
-    Synchronous, and for a process of its own: no other thread may use PKCS#11 meanwhile.
+def initialise_token(
+    settings: TokenSettings,
+    pin: bytearray | None,
+    *,
+    existing: bool = False,
+    exportable: bool = False,
+) -> str:
+    """Initialise a free slot as a token with `pin` and a new key-encryption key, if it can wrap keys at all.
 
     Args:
-        module: the PKCS#11 library (`pkcs11.module`), None to find SoftHSM.
-        label: the token's name (`pkcs11.token_label`), at most 32 bytes of UTF-8.
-        pin: the user PIN, which the signer will read from `pkcs11.pin_file`; 4 to 255 bytes.
-        so_pin: the security officer's PIN, which can reset the user PIN and wipe the token. None makes a
-            random one and forgets it: then nobody can.
+        settings: the module, and the label that the token gets.
+        pin: the user PIN, which the signer will read from `pkcs11.pin_file`; 4 to 255 bytes. None: the token
+            exists, and its PIN is in that file.
+        existing: the token has been initialised, by its vendor's tool; only the key-encryption key is made.
+        exportable: that key may leave the token until `export-kek` seals it; no signer works with it before.
 
     Returns:
         A sentence that tells what was made; no secrets.
 
     Raises:
-        TokenProblem: the module or a free slot is missing, a PIN or the label is unfit, or a token of that
-            label exists already, which is then left as it is.
+        TokenProblem: the module or a free slot is missing, a PIN or the label is unfit, or the token or its
+            key-encryption key exists already, which is then left as it is.
     """
-    _check_arguments(label, pin, so_pin)
-    path = find_module(module)
-    with _module(path) as library:
-        slot_id = _free_slot(library, label)
-        try:
-            _init_token(path, slot_id, label, so_pin := so_pin or secrets.token_urlsafe(24))
-            _set_up(library, label, pin, so_pin)
-        except PKCS11Error as error:
+    with ready_token(settings, pin, existing=existing) as (module, session):
+        made = "was there already" if existing else f"initialised in {module.path}"
+        if not _wraps(session):
+            return f"token {settings.name} {made}; it wraps no keys, so all keys will be resident"
+        require_no_kek(session, settings)
+        kek = objects.create_kek(session, KEK_LABEL, exportable=exportable)
+        if not exportable and (problem := objects.kek_problem(kek)) is not None:
             raise TokenProblem(
-                f"the token {label!r} could not be made ({type(error).__name__}) and may be half made: "
-                f"delete it (SoftHSM: softhsm2-util --delete-token --token {label}), then try again"
-            ) from None
-    return f"token {label!r} initialised in {path}; its key-encryption key is {KEK_LABEL!r}"
+                f"the token made an unfit key-encryption key: {problem}; do not use this token, "
+                "or use it with pkcs11.keys: resident"
+            )
+        return f"token {settings.name} {made}; its key-encryption key is {KEK_LABEL!r}"
 
 
-def _check_arguments(label: str, pin: str, so_pin: str | None) -> None:
-    if not label or len(label.encode("utf-8")) > LABEL_BYTES:
-        raise TokenProblem(f"pkcs11.token_label: must be 1 to {LABEL_BYTES} bytes")
-    for name, value in (("PIN", pin), ("security officer's PIN", so_pin)):
-        if value is None:
-            continue
-        problem = pin_problem(value)
-        if problem is None and len(value.encode("utf-8")) < MIN_PIN_BYTES:
-            problem = f"is shorter than {MIN_PIN_BYTES} bytes"
-        if problem is not None:
-            raise TokenProblem(f"the {name} {problem}")
+def require_no_kek(session: Session, settings: TokenSettings) -> None:
+    """Return if the token has no key-encryption key yet.
+
+    Raises:
+        TokenProblem: it has.
+    """
+    if objects.find_keks(session, KEK_LABEL):
+        raise TokenProblem(
+            f"the token {settings.name} has a key-encryption key {KEK_LABEL!r} already; it was left as it is"
+        )
 
 
 @contextmanager
-def _module(path: Path) -> Iterator[Module]:
+def ready_token(
+    settings: TokenSettings, pin: bytearray | None, *, existing: bool
+) -> Iterator[tuple[Module, Session]]:
+    """The token, made unless it exists, and a session that the user is logged in to.
+
+    Raises:
+        TokenProblem: as `initialise_token`.
+    """
+    if not existing:
+        _check_arguments(settings, pin)
+    module = Module(find_module(settings.module_path), settings.arguments)
     try:
-        library = pkcs11.lib(str(path))
+        if existing or pin is None:
+            session = log_in(module.native, choose(module, settings), settings)
+        else:
+            session = _made(module, settings, pin)
+        yield module, session
     except PKCS11Error as error:
+        remedy = "" if existing else (
+            " and may be half made: delete it (SoftHSM: softhsm2-util --delete-token "
+            f"--token {settings.label}), then try again"
+        )  # fmt: skip
         raise TokenProblem(
-            f"the PKCS#11 module {path} cannot be initialised ({type(error).__name__}); "
-            "for SoftHSM check SOFTHSM2_CONF and that its token directory exists and is yours"
+            f"the token {settings.name} could not be made ready ({_word(error)}){remedy}"
         ) from None
-    try:
-        yield library
     finally:
-        with suppress(PKCS11Error):
-            library.finalize()
+        module.close()
 
 
-def _free_slot(library: Module, label: str) -> int:
+def _word(error: PKCS11Error) -> str:
+    return str(error) if isinstance(error, CallFailed) else type(error).__name__
+
+
+def _check_arguments(settings: TokenSettings, pin: bytearray | None) -> None:
+    if settings.serial is not None or settings.slot is not None:
+        raise TokenProblem(
+            "a token is made by its label: leave pkcs11.token_serial and pkcs11.slot out, or use --existing "
+            "for a token that is initialised already"
+        )
+    if not settings.label or len(settings.label.encode("utf-8")) > LABEL_BYTES:
+        raise TokenProblem(f"pkcs11.token_label: must be 1 to {LABEL_BYTES} bytes")
+    if pin is not None:
+        problem = new_pin_problem(pin)
+        if problem is not None:
+            raise TokenProblem(f"the PIN {problem}")
+
+
+def new_pin_problem(pin: bytearray) -> str | None:
+    """Why `pin` cannot become a token's PIN, or None if it can."""
+    problem = pin_problem(pin)
+    if problem is None and len(pin) < MIN_PIN_BYTES:
+        problem = f"is shorter than {MIN_PIN_BYTES} bytes"
+    return problem
+
+
+def _wraps(session: Session) -> bool:
+    listed = session.token.slot.get_mechanisms()
+    return any(mechanism in listed for mechanism in WRAPPING_MECHANISMS)
+
+
+def _made(module: Module, settings: TokenSettings, pin: bytearray) -> Session:
+    slot = _free_slot(module, settings.label)
+    # The security officer could reset the user PIN and wipe the token: nobody gets to know this PIN.
+    with wiped(bytearray(secrets.token_urlsafe(24), "ascii")) as so_pin:
+        try:
+            module.native.init_token(slot, settings.label, so_pin)
+        except CallFailed as error:
+            raise TokenProblem(f"{error}; nothing was made") from None
+        token = choose(module, settings)
+        officer = token.open(rw=True)
+        module.native.login(officer, so_pin, officer=True)
+    module.native.init_pin(officer, pin)
+    # Closing the last session of a token logs out.
+    officer.close()
+    session = token.open(rw=True, attribute_mapper=objects.attribute_mapper())
+    module.native.login(session, pin)
+    return session
+
+
+def _free_slot(module: Module, label: str) -> int:
     free: int | None = None
     try:
-        for slot in library.get_slots(token_present=True):
-            token = slot.get_token()
+        for slot in module.library.get_slots(token_present=True):
+            token: Token = slot.get_token()
             if TokenFlag.TOKEN_INITIALIZED not in token.flags:
                 free = slot.slot_id if free is None else free
             elif token.label == label:
@@ -107,31 +172,3 @@ def _free_slot(library: Module, label: str) -> int:
     if free is None:
         raise TokenProblem("the PKCS#11 module has no slot with a token that is not initialised yet")
     return free
-
-
-def _init_token(path: Path, slot_id: int, label: str, so_pin: str) -> None:
-    """C_InitToken (PKCS#11 2.40, 5.5), which python-pkcs11 does not offer."""
-    try:
-        # The library is loaded and initialised already: this is the same instance.
-        function = ctypes.CDLL(str(path)).C_InitToken
-    except (OSError, AttributeError):
-        raise TokenProblem(f"the PKCS#11 module {path} does not export C_InitToken") from None
-    function.restype = ctypes.c_ulong
-    function.argtypes = [ctypes.c_ulong, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
-    pin = so_pin.encode("utf-8")
-    result = function(slot_id, pin, len(pin), label.encode("utf-8").ljust(LABEL_BYTES))
-    if result != 0:
-        raise TokenProblem(f"C_InitToken answered {result:#x}; nothing was made")
-
-
-def _set_up(library: Module, label: str, pin: str, so_pin: str) -> None:
-    token = library.get_token(token_label=label)
-    officer = token.open(rw=True, so_pin=so_pin)
-    officer.init_pin(pin)
-    officer.close()
-    user = token.open(rw=True, user_pin=pin)
-    kek = objects.create_kek(user, KEK_LABEL)
-    problem = objects.kek_problem(kek)
-    user.close()
-    if problem is not None:
-        raise TokenProblem(f"the token made an unfit key-encryption key: {problem}; do not use this token")

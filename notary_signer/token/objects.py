@@ -1,6 +1,7 @@
 """PKCS#11 calls on one session: make, wrap, unwrap and use keys. Only the thread that owns the module calls these.
 
-Mechanisms and attributes are those of PKCS#11 2.40 and 3.0; the notes on SoftHSM were measured with 2.6.1.
+Mechanisms and attributes are those of PKCS#11 2.40 and 3.0; the notes on SoftHSM were measured with 2.6.1, those on
+NSS's softokn with 3.87.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from pkcs11 import (
     SecretKey,
     Session,
 )
+from pkcs11 import exceptions as errors
+from pkcs11.attributes import AttributeMapper
 from pkcs11.constants import DEFAULT
 from pkcs11.exceptions import PKCS11Error
 from pkcs11.mechanisms import MGF
@@ -41,7 +44,21 @@ _CURVES: Final[dict[Algorithm, bytes]] = {
     "ed25519": b"\x13\x0cedwards25519",  # PrintableString, the spelling that SoftHSM 2.6 takes
 }
 _SIGN_AND_VERIFY: Final = MechanismFlag.SIGN | MechanismFlag.VERIFY
-_WRAPPING: Final = Mechanism.AES_KEY_WRAP_PAD
+GONE: Final = (
+    errors.DeviceError,
+    errors.DeviceRemoved,
+    errors.FunctionFailed,
+    errors.GeneralError,
+    errors.SessionClosed,
+    errors.SessionHandleInvalid,
+    errors.TokenNotPresent,
+    errors.UserNotLoggedIn,
+)
+"""Errors that speak of the token's state, and say nothing about what it can do."""
+
+_NSS: Final = "Mozilla Foundation"
+_NSS_DB: Final = 0xD5A0DB00
+"""CKA_NSS_DB: the public half that NSS would file a private key under; it unwraps no EC key without one."""
 _SIGN_ONLY: Final[dict[Attribute, Any]] = {
     # python-pkcs11 fills in flags that private keys do not have; SoftHSM refuses the whole template then.
     Attribute.ENCRYPT: DEFAULT,
@@ -66,16 +83,37 @@ _KEK_ATTRIBUTES: Final[dict[Attribute, bool]] = {
 }
 
 
-def create_kek(session: Session, label: str) -> SecretKey:
-    """Make the AES-256 key-encryption key as a token object that can do nothing else."""
+def attribute_mapper() -> AttributeMapper:
+    """What a session needs to speak of `CKA_NSS_DB` too."""
+    mapper = AttributeMapper()
+    mapper.register_handler(_NSS_DB, bytes, bytes)  # type: ignore[arg-type]
+    return mapper
+
+
+def unwrap_extras(manufacturer: str, algorithm: Algorithm) -> dict[Any, Any]:
+    """What the modules of `manufacturer` want in the template of a key that is unwrapped, besides what all want."""
+    # A key of the session is filed nowhere, so any value does.
+    return {_NSS_DB: b"\0"} if manufacturer == _NSS and algorithm == "ecdsa" else {}
+
+
+def kek_template(*, exportable: bool = False) -> dict[str, Any]:
+    """How a KEK is made or brought in: a token object that wraps and unwraps, and can do nothing else."""
+    return {
+        "store": True,
+        "capabilities": MechanismFlag.WRAP | MechanismFlag.UNWRAP,
+        "template": {
+            Attribute.SENSITIVE: True,
+            Attribute.EXTRACTABLE: exportable,
+            # One that is to be exported is sealed afterwards, by a copy.
+            Attribute.MODIFIABLE: exportable,
+        },
+    }
+
+
+def create_kek(session: Session, label: str, *, exportable: bool = False) -> SecretKey:
+    """Make an AES-256 key-encryption key in the token."""
     return session.generate_key(
-        KeyType.AES,
-        256,
-        label=label,
-        id=label.encode("ascii"),
-        store=True,
-        capabilities=MechanismFlag.WRAP | MechanismFlag.UNWRAP,
-        template={Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False, Attribute.MODIFIABLE: False},
+        KeyType.AES, 256, label=label, id=label.encode("ascii"), **kek_template(exportable=exportable)
     )
 
 
@@ -133,9 +171,9 @@ def public_bytes(algorithm: Algorithm, public: PublicKey) -> bytes:
     return encoding.ed25519_public(public[Attribute.EC_POINT])
 
 
-def wrap(kek: SecretKey, private: PrivateKey) -> bytes:
-    """The private key encrypted under the KEK (RFC 5649)."""
-    return bytes(kek.wrap_key(private, mechanism=_WRAPPING))  # type: ignore[attr-defined]
+def wrap(kek: SecretKey, private: PrivateKey, mechanism: Mechanism) -> bytes:
+    """The private key encrypted under the KEK."""
+    return bytes(kek.wrap_key(private, mechanism=mechanism))  # type: ignore[attr-defined]
 
 
 def seal_in(private: PrivateKey) -> bool:
@@ -147,14 +185,24 @@ def seal_in(private: PrivateKey) -> bool:
         return False
 
 
-def unwrap(kek: SecretKey, algorithm: Algorithm, blob: bytes) -> PrivateKey:
-    """The private key as a session object that can sign and can never leave the token again."""
+def unwrap(
+    kek: SecretKey, algorithm: Algorithm, blob: bytes, mechanism: Mechanism, extras: dict[Any, Any]
+) -> PrivateKey:
+    """The private key as a session object that can sign and can never leave the token again.
+
+    Args:
+        kek: the key that wrapped it.
+        algorithm: what it is a key of.
+        blob: the wrapped key.
+        mechanism: what wrapped it.
+        extras: see `unwrap_extras`.
+    """
     key = kek.unwrap_key(  # type: ignore[attr-defined]
         ObjectClass.PRIVATE_KEY,
         KEY_TYPES[algorithm],
         blob,
-        mechanism=_WRAPPING,
-        template={**_SIGN_ONLY, Attribute.EXTRACTABLE: False},
+        mechanism=mechanism,
+        template={**_SIGN_ONLY, Attribute.EXTRACTABLE: False, **extras},
     )
     assert isinstance(key, PrivateKey)  # noqa: S101 - the object class was asked for
     return key

@@ -8,4 +8,4 @@ class TokenProblem(Exception):
 
 
 class PinRefused(TokenProblem):
-    """The token refused the PIN. Never try it again: a token locks itself after a few wrong ones."""
+    """The token refused the PIN, now or earlier, or must not be tried. A token locks itself after a few wrong ones."""

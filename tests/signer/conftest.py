@@ -45,7 +45,7 @@ def events() -> list[str]:
 @pytest.fixture
 async def token(hsm: SoftHsm, events: list[str]) -> AsyncIterator[HardwareToken]:
     """The token, opened."""
-    opened = HardwareToken(None, hsm.label, hsm.pin_file, on_event=events.append)
+    opened = HardwareToken(hsm.settings(), on_event=events.append)
     await opened.open()
     yield opened
     await opened.close()

@@ -89,9 +89,7 @@ async def test_racing_creations_get_one_key(
     answers = await asyncio.gather(*(service.create_key(GUN, "timestamp", algorithm) for _ in range(20)))
     assert len({key.key_id for key, _ in answers}) == 1
     assert sum(new for _, new in answers) == 1
-    connection = token._connection
-    assert connection is not None
-    assert len(connection._handles) <= 1
+    assert token.handles <= 1
 
 
 async def test_a_signature_that_does_not_verify_is_never_given_out(

@@ -8,8 +8,10 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from notary_signer.token.module import find_module
+from notary_signer.token.settings import TokenSettings
 
 LABEL = "notary-test"
 PIN = "8141-planted-pin"
@@ -24,6 +26,11 @@ class SoftHsm:
     module: Path
     label: str
     pin_file: Path
+
+    def settings(self, **changes: Any) -> TokenSettings:
+        """How the signer would use it, with `changes`."""
+        usual: dict[str, Any] = {"label": self.label, "pin_file": str(self.pin_file)}
+        return TokenSettings(**{**usual, **changes})
 
     @property
     def tokens(self) -> Path:
@@ -53,15 +60,19 @@ def make(directory: Path, pin: str = PIN) -> SoftHsm:
     hsm = prepare(directory, pin)
     run(
         hsm,
-        "from notary_signer.token.initialise import initialise_token;"
-        "initialise_token(module, label, pin_file.read_text().strip())",
+        "from notary_signer.token.initialise import initialise_token\n"
+        "initialise_token(settings, bytearray(pin_file.read_bytes().strip()))",
     )
     return hsm
 
 
 def run(hsm: SoftHsm, code: str) -> str:
-    """Run Python in a process of its own, where `module`, `label` and `pin_file` are the token's; its output."""
-    names = "import sys; from pathlib import Path; module, label, pin_file = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])"
+    """Run Python in a process of its own, where `module`, `label`, `pin_file` and `settings` are the token's; its output."""
+    names = (
+        "import sys; from pathlib import Path; module, label, pin_file = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])\n"
+        "from notary_signer.token.settings import TokenSettings\n"
+        "settings = TokenSettings(module=str(module), label=label, pin_file=str(pin_file))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", f"{names}\n{code}", str(hsm.module), hsm.label, str(hsm.pin_file)],
         env=hsm.environ, check=True, timeout=60, capture_output=True, text=True,

@@ -24,7 +24,7 @@ def write(path: Path, content: bytes, mode: int = 0o600) -> Path:
 @pytest.mark.parametrize("content", [b"12 34", b"12 34\n", b"12 34\r\n"])
 def test_a_pin_ends_with_its_line(tmp_path: Path, content: bytes) -> None:
     """The line's end is no part of the PIN, a space is."""
-    assert read_pin(write(tmp_path / "pin", content)) == "12 34"
+    assert read_pin(write(tmp_path / "pin", content)) == b"12 34"
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o660, 0o646])
@@ -38,7 +38,7 @@ def test_a_pin_file_that_others_may_change_is_refused(tmp_path: Path, mode: int)
 def test_a_pin_file_that_everybody_may_read_is_warned_of(tmp_path: Path, mode: int, warned: bool) -> None:
     """It is taken, and the operator is told."""
     path = write(tmp_path / "pin", b"1234", mode)
-    assert read_pin(path) == "1234"
+    assert read_pin(path) == b"1234"
     assert ("chmod 600" in (exposure(path) or "")) is warned
 
 

@@ -1,0 +1,142 @@
+"""What the signer and the token's process say to each other over a socket pair: MessagePack after its length.
+
+Questions are answered one by one in their order. Tables of questions are closed: the process can do what stands
+here and nothing else, whatever it is sent.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+
+import msgspec
+
+from notary_common.wire import Algorithm
+from notary_signer.ports import Keeping, NewKey, PrivatePart
+
+from .settings import TokenSettings
+from .state import TokenState
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+LENGTH: Final = struct.Struct("<I")
+MAX_FRAME: Final = 1 << 29
+"""Twice the largest payload that a client may send; more is no message of ours."""
+
+
+class Start(msgspec.Struct, frozen=True, tag="start"):
+    """The first question: open the token."""
+
+    answer: ClassVar[Any] = dict[Algorithm, Keeping]
+    settings: TokenSettings
+
+
+class Generate(msgspec.Struct, frozen=True, tag="generate"):
+    """See `ports.Token.generate`."""
+
+    answer: ClassVar[Any] = NewKey
+    algorithm: Algorithm
+    label: str
+
+    def run(self, connection: Connection) -> NewKey:
+        """Carried out in the token's process."""
+        return connection.generate(self.algorithm, self.label)
+
+
+class Sign(msgspec.Struct, frozen=True, tag="sign"):
+    """See `ports.Token.sign`."""
+
+    answer: ClassVar[Any] = bytes
+    key_id: str
+    algorithm: Algorithm
+    private: PrivatePart
+    payload: bytes
+
+    def run(self, connection: Connection) -> bytes:
+        """Carried out in the token's process."""
+        return connection.sign(self.key_id, self.algorithm, self.private, self.payload)
+
+
+class Discard(msgspec.Struct, frozen=True, tag="discard"):
+    """See `ports.Token.discard`."""
+
+    answer: ClassVar[Any] = None
+    key: NewKey
+
+    def run(self, connection: Connection) -> None:
+        """Carried out in the token's process."""
+        connection.discard(self.key)
+
+
+class Ping(msgspec.Struct, frozen=True, tag="ping"):
+    """See `ports.Token.ping`."""
+
+    answer: ClassVar[Any] = None
+
+    def run(self, connection: Connection) -> None:
+        """Carried out in the token's process."""
+        connection.probe()
+
+
+Question = Generate | Sign | Discard | Ping
+
+
+class Done(msgspec.Struct, frozen=True, tag="done"):
+    """The answer, and how many keys are ready in the session."""
+
+    value: msgspec.Raw
+    handles: int
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """Why there is none: the token's fault, the token cannot be had just now, or it cannot be started at all."""
+
+    kind: Literal["fault", "unavailable", "problem"]
+    message: str
+    state: TokenState | None = None
+
+
+class Told(msgspec.Struct, frozen=True, tag="told"):
+    """Not an answer: the token was lost, refused the PIN, or is back."""
+
+    state: TokenState
+    message: str
+
+
+Reply = Done | Failed | Told
+
+
+def frame(message: msgspec.Struct) -> bytes:
+    """The message as it goes over the socket."""
+    body = msgspec.msgpack.encode(message)
+    return LENGTH.pack(len(body)) + body
+
+
+class Frames:
+    """Cuts what arrives into messages."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def take(self, data: bytes) -> list[bytes]:
+        """The messages that are complete with `data`.
+
+        Raises:
+            ValueError: what arrives is no message.
+        """
+        buffer = self._buffer
+        buffer += data
+        messages = []
+        start = 0
+        while len(buffer) - start >= LENGTH.size:
+            (length,) = LENGTH.unpack_from(buffer, start)
+            if length > MAX_FRAME:
+                raise ValueError("a message of that length cannot be")
+            end = start + LENGTH.size + length
+            if len(buffer) < end:
+                break
+            messages.append(bytes(buffer[start + LENGTH.size : end]))
+            start = end
+        del buffer[:start]
+        return messages
