@@ -127,19 +127,28 @@ class Child(asyncio.Protocol):
                 self._begun = self._loop.time()
             self._asked.append(asked)
             self._transport.write(messages.frame(asked.question))
-        if self._asked and self._watch is None:
-            self._watch = self._loop.call_later(self._asked[0].limit, self._look)
+        self._watch_over()
 
-    def _look(self) -> None:
-        """One timer for all questions: it is set anew when it rings, not at each answer."""
-        self._watch = None
+    def _watch_over(self) -> None:
+        """Have a timer ring no later than the running question must be answered.
+
+        One that rings earlier is left: it is cheaper to set it anew when it rings than at each answer.
+        """
         if not self._asked:
             return
-        left = self._begun + self._asked[0].limit - self._loop.time()
-        if left > 0:
-            self._watch = self._loop.call_later(left, self._look)
-        else:
+        due = self._begun + self._asked[0].limit
+        if self._watch is not None:
+            if self._watch.when() <= due:
+                return
+            self._watch.cancel()
+        self._watch = self._loop.call_at(due, self._look)
+
+    def _look(self) -> None:
+        self._watch = None
+        if self._asked and self._loop.time() >= self._begun + self._asked[0].limit:
             self._on_hung(self)
+        else:
+            self._watch_over()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is ours."""

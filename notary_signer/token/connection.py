@@ -14,14 +14,14 @@ from pkcs11 import Mechanism, PrivateKey, SecretKey, Session, exceptions
 from notary_common.wire import Algorithm
 from notary_signer import encoding
 from notary_signer.errors import TokenFault
-from notary_signer.ports import Keeping, NewKey, PrivatePart
+from notary_signer.ports import NewKey, PrivatePart
 
 from . import objects
 from .choice import choose
 from .login import log_in
 from .module import Module, find_module
 from .problems import PinRefused, TokenProblem
-from .settings import TokenSettings
+from .settings import Proof, TokenSettings
 from .wrapping import KW, Wrappings, wrappings
 
 KEK_LABEL: Final = "notary-kek-1"
@@ -41,14 +41,6 @@ _NOT_MADE: Final = (
     exceptions.DomainParamsInvalid,
     exceptions.AttributeValueInvalid,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """How keys of an algorithm are kept, as the self-test found; `keywrap` is empty for resident keys."""
-
-    keeping: Keeping
-    keywrap: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from notary_signer.ports import Keeping, NewKey, PrivatePart
 from . import messages
 from .child import Child
 from .problems import PinRefused, TokenProblem
-from .settings import TokenSettings
+from .settings import Proof, TokenSettings
 from .state import TokenState
 
 MAX_WAITING: Final = 512
@@ -54,6 +54,7 @@ class HardwareToken:
         self._max_waiting = max_waiting
         self._deadline = deadline
         self._child: Child | None = None
+        self._proven: dict[Algorithm, Proof] = {}
         self._state: TokenState = "starting"
         self._why = "the token has not been opened yet"
         self._reviving: asyncio.Task[None] | None = None
@@ -84,7 +85,7 @@ class HardwareToken:
         """
         child = self._made()
         try:
-            found = await self._start(child)
+            self._proven = await self._start(child, START_DEADLINE)
         except (TokenProblem, TokenUnavailable, OSError) as error:
             child.kill("the token could not be opened")
             await child.reap(self._deadline)
@@ -96,14 +97,14 @@ class HardwareToken:
             child.kill("the token could not be opened")
             raise
         self._child, self._state = child, "ready"
-        return found
+        return {algorithm: proof.keeping for algorithm, proof in self._proven.items()}
 
     def _made(self) -> Child:
         return Child(self._told, self._hung, self._gone)
 
-    async def _start(self, child: Child) -> dict[Algorithm, Keeping]:
+    async def _start(self, child: Child, limit: float) -> dict[Algorithm, Proof]:
         await child.start()
-        found: dict[Algorithm, Keeping] = await child.ask(messages.Start(self._settings), START_DEADLINE)
+        found: dict[Algorithm, Proof] = await child.ask(messages.Start(self._settings, self._proven), limit)
         return found
 
     async def close(self) -> None:
@@ -194,7 +195,7 @@ class HardwareToken:
             pause = min(2 * pause, LONGEST_PAUSE)
             child = self._made()
             try:
-                await self._start(child)
+                await self._start(child, self._deadline)
             except TokenProblem as problem:
                 self._child = child
                 self._told("refused" if isinstance(problem, PinRefused) else "lost", str(problem))

@@ -83,7 +83,7 @@ class _Host:
         for problem in harden():
             self._tell("starting", f"the token's process: {problem}")
         self._keeper = Keeper(start.settings, self._tell)
-        return self._keeper.start()
+        return self._keeper.start(start.proven)
 
     def _done(self, value: Any) -> messages.Done:
         handles = 0 if self._keeper is None else self._keeper.handles

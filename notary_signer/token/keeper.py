@@ -14,11 +14,10 @@ from pkcs11.exceptions import PKCS11Error
 
 from notary_common.wire import Algorithm
 from notary_signer.errors import TokenFault, TokenUnavailable
-from notary_signer.ports import Keeping
 
-from .connection import Connection, Proof
+from .connection import Connection
 from .problems import PinRefused, TokenProblem
-from .settings import TokenSettings
+from .settings import Proof, TokenSettings
 from .state import TokenState
 
 FIRST_PAUSE: Final = 0.1
@@ -60,16 +59,24 @@ class Keeper:
         """Keys that are ready in the session."""
         return 0 if self._connection is None else self._connection.handles
 
-    def start(self) -> dict[Algorithm, Keeping]:
+    def start(self, proven: dict[Algorithm, Proof] | None = None) -> dict[Algorithm, Proof]:
         """Log in and prove every algorithm by a signature; how the keys of each will be kept.
+
+        Args:
+            proven: what an earlier process found; then one signature is proof enough.
 
         Raises:
             TokenProblem: the token cannot be used as configured, or has none of the algorithms.
         """
+        self._proven = dict(proven or {})
         connection = Connection.open(self._settings)
         try:
-            for algorithm in get_args(Algorithm):
-                connection.self_test(algorithm)
+            connection.proven.update(self._proven)
+            if self._proven:
+                connection.probe()
+            else:
+                for algorithm in get_args(Algorithm):
+                    connection.self_test(algorithm)
         except (PKCS11Error, ValueError) as error:
             connection.close()
             raise TokenProblem(f"the token failed its self-test ({type(error).__name__})") from None
@@ -84,7 +91,7 @@ class Keeper:
             )
         self._proven = dict(connection.proven)
         self._connection = connection
-        return {algorithm: proof.keeping for algorithm, proof in self._proven.items()}
+        return self._proven
 
     def close(self) -> None:
         """Give the session and the module back."""

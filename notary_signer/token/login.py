@@ -88,7 +88,7 @@ def _must_be_tried(
     if _read(note) == identity:
         raise PinRefused(
             f"the token {settings.name} refused the PIN in {settings.pin_file} before, so it is not tried again: "
-            f"correct the file; if the file is right (the token's PIN was set back), run: touch {settings.pin_file}"
+            f"correct the file (pkcs11.pin_file); if the file is right (the token's PIN was set back), run: touch {settings.pin_file}"
         )
     if TokenFlag.USER_PIN_COUNT_LOW in flags and not final_try and not _writable(note):
         raise PinRefused(

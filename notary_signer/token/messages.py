@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 import msgspec
 
 from notary_common.wire import Algorithm
-from notary_signer.ports import Keeping, NewKey, PrivatePart
+from notary_signer.ports import NewKey, PrivatePart
 
-from .settings import TokenSettings
+from .settings import Proof, TokenSettings
 from .state import TokenState
 
 if TYPE_CHECKING:
@@ -26,10 +26,11 @@ MAX_FRAME: Final = 1 << 29
 
 
 class Start(msgspec.Struct, frozen=True, tag="start"):
-    """The first question: open the token."""
+    """The first question: open the token. `proven`: what an earlier process found, which need not be found again."""
 
-    answer: ClassVar[Any] = dict[Algorithm, Keeping]
+    answer: ClassVar[Any] = dict[Algorithm, Proof]
     settings: TokenSettings
+    proven: dict[Algorithm, Proof] = {}
 
 
 class Generate(msgspec.Struct, frozen=True, tag="generate"):

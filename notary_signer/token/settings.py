@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from notary_signer.ports import Keeping
+
 Mode = Literal["auto", "wrapped", "resident"]
 """How new keys are kept: `auto` is wrapped where the token can wrap them, else resident."""
 
@@ -52,3 +54,11 @@ class TokenSettings:
         if self.slot is not None:
             return f"in slot {self.slot}"
         return f"labelled {self.label!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """How keys of an algorithm are kept, as the self-test found; `keywrap` is empty for resident keys."""
+
+    keeping: Keeping
+    keywrap: str = ""

@@ -13,7 +13,7 @@ import pytest
 from notary_common.wire import Algorithm
 from notary_signer import encoding
 from notary_signer.errors import TokenFault, TokenUnavailable
-from notary_signer.ports import NewKey, PrivatePart
+from notary_signer.ports import Keeping, NewKey, PrivatePart
 from notary_signer.token import connection as connection_module
 from notary_signer.token import login, objects, wrapping
 from notary_signer.token.connection import KEK_LABEL, Connection
@@ -21,6 +21,7 @@ from notary_signer.token.initialise import initialise_token
 from notary_signer.token.keeper import Keeper
 from notary_signer.token.native import Native
 from notary_signer.token.problems import PinRefused, TokenProblem
+from notary_signer.token.settings import Proof
 from tests.support import softhsm
 from tests.support.softhsm import SoftHsm
 
@@ -54,6 +55,10 @@ def opened(hsm: SoftHsm, **changes: Any) -> Keeper:
     made = Keeper(hsm.settings(**changes), lambda state, sentence: None)
     made.start()
     return made
+
+
+def kept(proven: dict[Algorithm, Proof]) -> dict[Algorithm, Keeping]:
+    return {algorithm: proof.keeping for algorithm, proof in proven.items()}
 
 
 def connection_of(keeper: Keeper) -> Connection:
@@ -291,7 +296,7 @@ def test_algorithms_that_a_token_lacks(hsm: SoftHsm, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(objects, "generate_pair", lacks)
     keeper = Keeper(hsm.settings(), lambda state, sentence: None)
-    assert keeper.start() == {"ecdsa": "wrapped"}
+    assert kept(keeper.start()) == {"ecdsa": "wrapped"}
     assert signs(keeper, generate(keeper))
     with pytest.raises(TokenFault, match="rsa"):
         generate(keeper, "rsa")
@@ -309,7 +314,7 @@ def test_a_token_that_cannot_wrap_keeps_all_keys(hsm: SoftHsm, monkeypatch: pyte
 
     monkeypatch.setattr(objects, "wrap", wrap)
     keeper = Keeper(hsm.settings(), lambda state, sentence: None)
-    assert set(keeper.start().values()) == {"resident"}
+    assert set(kept(keeper.start()).values()) == {"resident"}
     key = generate(keeper)
     assert key.private == PrivatePart("resident", "", b"")
     assert signs(keeper, key)
@@ -320,7 +325,7 @@ def test_a_token_that_cannot_wrap_keeps_all_keys(hsm: SoftHsm, monkeypatch: pyte
 def test_a_token_that_must_wrap_makes_only_what_it_wraps(hsm: SoftHsm) -> None:
     """With pkcs11.keys: wrapped, SoftHSM's Ed25519 keys, which it cannot wrap, are not offered."""
     keeper = Keeper(hsm.settings(mode="wrapped"), lambda state, sentence: None)
-    assert keeper.start() == {"ecdsa": "wrapped", "rsa": "wrapped"}
+    assert kept(keeper.start()) == {"ecdsa": "wrapped", "rsa": "wrapped"}
     with pytest.raises(TokenFault, match="ed25519"):
         generate(keeper, "ed25519")
     keeper.close()
@@ -332,7 +337,7 @@ def test_plain_key_wrap_takes_only_keys_of_one_length(hsm: SoftHsm, monkeypatch:
         connection_module, "wrappings", lambda *_arguments: {wrapping.KW: pkcs11.Mechanism.AES_KEY_WRAP}
     )
     keeper = Keeper(hsm.settings(), lambda state, sentence: None)
-    assert keeper.start() == {"ecdsa": "wrapped", "rsa": "resident", "ed25519": "resident"}
+    assert kept(keeper.start()) == {"ecdsa": "wrapped", "rsa": "resident", "ed25519": "resident"}
     keys = [generate(keeper) for _ in range(5)]
     assert {key.private.keywrap for key in keys} == {wrapping.KW}
     connection_of(keeper)._handles.clear()

@@ -82,7 +82,7 @@ async def test_keys_sign_and_survive_the_process(kind: tuple[str, Mode], setting
         assert await signs(first, key)
     assert first.handles == len(keys)
     await first.close()
-    assert first.state == "closed"
+    assert str(first.state) == "closed"
     with pytest.raises(TokenUnavailable, match="shutting down"):
         await signs(first, keys[0])
     second = HardwareToken(settings, on_event=print)
