@@ -47,8 +47,6 @@ _SIGN_AND_VERIFY: Final = MechanismFlag.SIGN | MechanismFlag.VERIFY
 GONE: Final = (
     errors.DeviceError,
     errors.DeviceRemoved,
-    errors.FunctionFailed,
-    errors.GeneralError,
     errors.SessionClosed,
     errors.SessionHandleInvalid,
     errors.TokenNotPresent,
