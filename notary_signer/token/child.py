@@ -24,6 +24,9 @@ IN_THE_PIPE: Final = 4
 """Questions that the process has: the one that it works on, and a few more, so that it never waits for the signer.
 More could not be taken back when their callers gave up."""
 
+UP_DEADLINE: Final = 60.0
+"""Seconds for Python to start, which takes a fifth of one on a machine that has nothing else to do."""
+
 _replies: Final = msgspec.msgpack.Decoder(messages.Reply)
 _values: Final = {
     question: msgspec.msgpack.Decoder(question.answer)
@@ -62,6 +65,7 @@ class Child(asyncio.Protocol):
         self._asked: deque[_Asked] = deque()
         self._waiting: deque[_Asked] = deque()
         self._begun = 0.0
+        self._up = False
         self._watch: asyncio.TimerHandle | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._transport: asyncio.Transport | None = None
@@ -136,16 +140,19 @@ class Child(asyncio.Protocol):
         """
         if not self._asked:
             return
-        due = self._begun + self._asked[0].limit
+        due = self._due()
         if self._watch is not None:
             if self._watch.when() <= due:
                 return
             self._watch.cancel()
         self._watch = self._loop.call_at(due, self._look)
 
+    def _due(self) -> float:
+        return self._begun + (self._asked[0].limit if self._up else UP_DEADLINE)
+
     def _look(self) -> None:
         self._watch = None
-        if self._asked and self._loop.time() >= self._begun + self._asked[0].limit:
+        if self._asked and self._loop.time() >= self._due():
             self._on_hung(self)
         else:
             self._watch_over()
@@ -168,6 +175,11 @@ class Child(asyncio.Protocol):
     def _take(self, reply: messages.Reply) -> None:
         if isinstance(reply, messages.Told):
             self._on_told(reply.state, reply.message)
+            return
+        if isinstance(reply, messages.Up):
+            self._up = True
+            self._begun = self._loop.time()
+            self._watch_over()
             return
         asked = self._asked.popleft()
         self._begun = self._loop.time()

@@ -57,6 +57,7 @@ class _Host:
 
     def serve(self) -> None:
         frames = messages.Frames()
+        self._line.sendall(messages.frame(messages.Up()))
         while data := self._line.recv(_READ_BYTES):
             for message in frames.take(data):
                 self._line.sendall(messages.frame(self._answer(message)))

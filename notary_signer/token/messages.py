@@ -105,7 +105,11 @@ class Told(msgspec.Struct, frozen=True, tag="told"):
     message: str
 
 
-Reply = Done | Failed | Told
+class Up(msgspec.Struct, frozen=True, tag="up"):
+    """The first thing the process says: it runs, and only now its first question counts as begun."""
+
+
+Reply = Done | Failed | Told | Up
 
 
 def frame(message: msgspec.Struct) -> bytes:

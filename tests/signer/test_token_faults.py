@@ -24,7 +24,7 @@ from notary_signer.token.state import TokenState
 from tests.support.softhsm import SoftHsm
 
 MESSAGE = b"a message"
-DEADLINE = 1.5
+DEADLINE = 2.0
 """Long enough for a process on a busy machine, and the price of each hang in these tests."""
 
 pytestmark = pytest.mark.faults

@@ -23,6 +23,13 @@ from tests.support.softhsm import PIN, SoftHsm, prepare
 ROOT = Path(__file__).parents[2]
 
 
+NOT_SECRET = {
+    "config_file", "existing", "exportable_kek", "kek_files", "as_json", "final_try", "new_pin_file", "out", "targets",
+    "custodians", "threshold", "yes",
+}  # fmt: skip
+"""Options of `token`: flags, numbers, and names of files."""
+
+
 def _run(*args: str) -> Result:
     return CliRunner().invoke(main, args, prog_name="notary-signer")
 
@@ -61,7 +68,21 @@ def _write(folder: Path, hsm: SoftHsm, **sections: Any) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["db"], ["db", "upgrade"], ["token"], ["token", "init"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        [],
+        ["serve"],
+        ["db"],
+        ["db", "upgrade"],
+        ["token"],
+        ["token", "init"],
+        ["token", "check"],
+        ["token", "change-pin"],
+        ["token", "transport-key"],
+        ["token", "export-kek"],
+    ],
+)
 def test_every_command_has_help_with_an_example(command: list[str]) -> None:
     """--help shows how to call it."""
     result = _run(*command, "--help")
@@ -70,12 +91,15 @@ def test_every_command_has_help_with_an_example(command: list[str]) -> None:
 
 
 def test_no_option_takes_a_pin() -> None:
-    """A PIN cannot be given as an argument or through the environment."""
-    command: Any = main
-    for name in ("token", "init"):
-        command = command.commands[name]
-    assert [parameter.name for parameter in command.params] == ["config_file"]
-    assert command.params[0].envvar is None
+    """A PIN or a share cannot be given as an argument or through the environment, only a file that holds it."""
+    group: Any = main
+    options = {
+        (name, parameter.name)
+        for name, command in group.commands["token"].commands.items()
+        for parameter in command.params
+        if parameter.envvar is not None or parameter.name not in NOT_SECRET
+    }
+    assert not options
 
 
 def test_a_token_is_made_once_and_the_next_command_named(tmp_path: Path, hsm: SoftHsm) -> None:

@@ -107,6 +107,11 @@ def test_a_pin_file_that_others_may_change_is_refused(folder: Path, mode: int) -
         ("pkcs11", "pin_file", "gone"),
         ("pkcs11", "module", "gone.so"),
         ("pkcs11", "token_label", "x" * 33),
+        ("pkcs11", "token_serial", "x" * 17),
+        ("pkcs11", "slot", -1),
+        ("pkcs11", "keys", "both"),
+        ("pkcs11", "call_timeout", 0),
+        ("pkcs11", "refused_pin_file", "no-such-folder/refused"),
         ("server", "grpc_addr", None),
         ("server", "grpc_addr", "unix://" + "x" * 120),
         ("server", "grpc_addr", "7899"),
@@ -121,6 +126,37 @@ def test_a_bad_value_is_refused_by_its_key(folder: Path, section: str, key: str,
     document.setdefault(section, {})[key] = value
     expected = "server.http_addr" if key == "grpc_addr" and value is None else f"{section}.{key}"
     assert _keys(folder, document) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("named", "refused"),
+    [
+        ({"token_label": "a", "token_serial": "b"}, ["pkcs11.token_serial"]),
+        ({"token_label": "a", "slot": 1}, ["pkcs11.slot"]),
+        ({"token_serial": "b", "slot": 1}, ["pkcs11.slot"]),
+    ],
+)
+def test_a_token_is_named_in_one_way(folder: Path, named: dict[str, Any], refused: list[str]) -> None:
+    """Two names could mean two tokens."""
+    assert _keys(folder, {**TCP, "pkcs11": {"pin_file": "pin", **named}}) == refused
+
+
+def test_how_the_token_is_used(folder: Path) -> None:
+    """The section as the token's process gets it: paths made absolute, a serial number of digits taken as text."""
+    section = {"pin_file": "pin", "token_serial": 1234, "keys": "resident", "refused_pin_file": "refused"}
+    settings = _read(folder, {**TCP, "pkcs11": section}).pkcs11.settings(7)
+    assert (settings.serial, settings.slot, settings.mode, settings.max_handles) == (
+        "1234",
+        None,
+        "resident",
+        7,
+    )
+    assert (settings.pin_file, settings.refused_file) == (str(folder / "pin"), str(folder / "refused"))
+    assert settings.name == "with the serial number '1234'"
+    assert (
+        _read(folder, {**TCP, "pkcs11": {"pin_file": "pin", "slot": 3}}).pkcs11.settings(7).name
+        == "in slot 3"
+    )
 
 
 def test_a_pin_in_the_environment_means_nothing(folder: Path) -> None:
