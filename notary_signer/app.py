@@ -32,6 +32,7 @@ from .operations import SignerService
 from .process import harden
 from .registry.sql_registry import SqlRegistry
 from .token.hardware import HardwareToken
+from .token.state import STATES
 
 _log = get_logger("notary.signer")
 
@@ -47,6 +48,7 @@ async def open_signer(config: SignerConfig, metrics: Metrics) -> AsyncIterator[A
         database = await _open_database(config, stack)
         registry = SqlRegistry(database, _foreign)
         token = await _open_token(config, stack)
+        _watch_token(metrics, token)
         audit = await stack.enter_async_context(daemon_log(config, database))
         if isinstance(audit, ChainedLog):
             _watch(metrics, audit)
@@ -74,6 +76,14 @@ def _watch(metrics: Metrics, audit: ChainedLog) -> None:
         "notary_signer_audit_failures",
         "Records that could not be written.",
         lambda: audit.failures,
+    )
+
+
+def _watch_token(metrics: Metrics, token: HardwareToken) -> None:
+    metrics.watch_state("notary_signer_token_state", "What the token is doing.", STATES, lambda: token.state)
+    metrics.watch("gauge", "notary_signer_token_sessions", "Open sessions.", lambda: token.sessions)
+    metrics.watch(
+        "gauge", "notary_signer_token_handles", "Keys that are ready in the token.", lambda: token.handles
     )
 
 

@@ -11,6 +11,7 @@ from notary_common.command import config_option, stop
 
 from . import PROGRAM
 from .pins import draft, given_pin
+from .recorded import recorded
 
 if TYPE_CHECKING:
     from ..token.kek import Custodians
@@ -41,12 +42,16 @@ def transport_key(config_file: Path, out: Path, existing: bool) -> None:
     from ..token.pin import wiped  # noqa: PLC0415
     from ..token.problems import TokenProblem  # noqa: PLC0415
 
-    pkcs11 = draft(config_file, pin_file=existing).pkcs11
+    config = draft(config_file, pin_file=existing)
+    settings = config.pkcs11.settings(1)
     try:
-        with wiped(bytearray() if existing else given_pin(pkcs11.pin_file)) as pin:
-            fingerprint = make_transport_key(pkcs11.settings(1), pin, out, existing=existing)
+        pin = bytearray() if existing else given_pin(config.pkcs11.pin_file)
     except TokenProblem as problem:
         stop(PROGRAM, str(problem))
+    with wiped(pin):
+        fingerprint = recorded(
+            config, "make_transport_key", lambda: make_transport_key(settings, pin, out, existing=existing)
+        )
     click.echo(f"fingerprint: {fingerprint}")
     click.echo(
         f"next, where the key-encryption key is: {PROGRAM} token export-kek --config FILE --for {out.name} --out FOLDER"
@@ -103,7 +108,7 @@ def export_kek(
     from ..token.kek import Custodians, exportable_kek  # noqa: PLC0415
     from ..token.problems import TokenProblem  # noqa: PLC0415
 
-    settings = draft(config_file, pin_file=True).pkcs11.settings(1)
+    config = draft(config_file, pin_file=True)
     shared = _custodians(Custodians, custodians, threshold)
     if not targets and shared is None:
         stop(PROGRAM, "say where to: --for FILE, or --custodians N --threshold T, or both")
@@ -118,14 +123,18 @@ def export_kek(
         _make_folder(out)
         sharing.require_new([*keys, *shares])
         _compare(keys, yes)
-        with exportable_kek(settings) as exporter:
+    except TokenProblem as problem:
+        stop(PROGRAM, str(problem))
+
+    def act() -> None:
+        with exportable_kek(config.pkcs11.settings(1)) as exporter:
             for path, key in keys.items():
                 sharing.write_new(path, exporter.for_token(key))
             if shared is not None:
                 for path, share in zip(shares, exporter.for_custodians(shared), strict=True):
                     sharing.write_new(path, share)
-    except TokenProblem as problem:
-        stop(PROGRAM, str(problem))
+
+    recorded(config, "export_kek", act)
     for path, key in keys.items():
         click.echo(
             f"{path}: for the token {key.token}; there: {PROGRAM} token init --config FILE --import-kek {path.name}"

@@ -18,13 +18,20 @@ if TYPE_CHECKING:
 
 
 def draft(config_file: Path, *, pin_file: bool) -> SignerConfig:
-    """The configuration, whose section `pkcs11` is sound; stops if it is not. `pin_file`: it must be set."""
+    """The configuration, whose sections `pkcs11` and `audit` are sound; stops if they are not.
+
+    Args:
+        config_file: where it is.
+        pin_file: `pkcs11.pin_file` must be set.
+    """
     from ..config import inspect, require_pin_file  # noqa: PLC0415 - pydantic would slow --help down
 
     reading = inspected(PROGRAM, config_file, inspect)
     if pin_file:
         require_pin_file(reading)
-    problems = [str(problem) for problem in reading.problems if problem.key.split(".")[0] == "pkcs11"]
+    problems = [
+        str(problem) for problem in reading.problems if problem.key.split(".")[0] in {"pkcs11", "audit"}
+    ]
     if problems:
         refuse(PROGRAM, config_file, problems)
     return reading.draft

@@ -12,6 +12,7 @@ from notary_common.command import config_option, stop
 from . import PROGRAM
 from .kek import export_kek, transport_key
 from .pins import asked, draft, given_pin
+from .recorded import recorded
 
 if TYPE_CHECKING:
     from ..config import SignerConfig
@@ -72,17 +73,22 @@ def init(config_file: Path, existing: bool, exportable_kek: bool, kek_files: tup
 
     if exportable_kek and kek_files:
         stop(PROGRAM, "a key-encryption key that is imported cannot be exported; leave --exportable-kek out")
-    pkcs11 = draft(config_file, pin_file=existing).pkcs11
+    config = draft(config_file, pin_file=existing)
+    pkcs11 = config.pkcs11
     settings = pkcs11.settings(1)
+
+    def act() -> str:
+        with wiped(pin):
+            if source is not None:
+                return import_kek(settings, pin, source, existing=existing)
+            return initialise_token(settings, pin, existing=existing, exportable=exportable_kek)
+
     try:
         source: WrappedKek | list[KekShare] | None = read_kek_files(list(kek_files)) if kek_files else None
-        with wiped(bytearray() if existing else given_pin(pkcs11.pin_file)) as pin:
-            if source is not None:
-                click.echo(import_kek(settings, pin, source, existing=existing))
-            else:
-                click.echo(initialise_token(settings, pin, existing=existing, exportable=exportable_kek))
+        pin = bytearray() if existing else given_pin(pkcs11.pin_file)
     except TokenProblem as problem:
         stop(PROGRAM, str(problem))
+    click.echo(recorded(config, "init_token" if source is None else "import_kek", act))
     if pkcs11.pin_file is None:
         click.echo(
             "write that PIN to a file, chmod 600 it, and name it as pkcs11.pin_file in the configuration"
@@ -190,13 +196,13 @@ def change_pin(config_file: Path, new_pin_file: Path | None) -> None:
     from ..token.pin import read_pin, wiped  # noqa: PLC0415
     from ..token.problems import TokenProblem  # noqa: PLC0415
 
-    settings = draft(config_file, pin_file=True).pkcs11.settings(1)
+    config = draft(config_file, pin_file=True)
     try:
         new = asked("new PIN") if new_pin_file is None else read_pin(new_pin_file, "--new-pin-file")
-        with wiped(new):
-            click.echo(change(settings, new))
     except TokenProblem as problem:
         stop(PROGRAM, str(problem))
+    with wiped(new):
+        click.echo(recorded(config, "change_pin", lambda: change(config.pkcs11.settings(1), new)))
 
 
 for command in (transport_key, export_kek):

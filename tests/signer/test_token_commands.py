@@ -45,6 +45,13 @@ class Machine:
         }
         self.config.write_text(json.dumps(document))
 
+    def audit(self, file: str) -> list[tuple[str, str]]:
+        """What the commands' audit log holds, as action and outcome, once it is configured to be `file`."""
+        lines = (self.hsm.directory / file).read_text()
+        assert softhsm.PIN not in lines
+        records = [json.loads(line) for line in lines.splitlines()]
+        return [(record["action"], record["outcome"]) for record in records if record["action"] != "start"]
+
     def run(self, *words: object, answer: str | None = None) -> Result:
         """A command on this machine."""
         self._monkeypatch.setenv("SOFTHSM2_CONF", str(self.hsm.conf))
@@ -381,6 +388,26 @@ def test_how_to_export_must_be_said(machine: Machine, tmp_path: Path) -> None:
     both = machine.run("init", "--exportable-kek", "--import-kek", tmp_path / "none")
     assert both.exit_code == 1
     assert "leave --exportable-kek out" in both.output
+
+
+def test_acts_are_recorded_and_nothing_is_done_without(machine: Machine, tmp_path: Path) -> None:
+    """Each act is in the log before and after; where that cannot be written, the PIN stays as it is."""
+    document = json.loads(machine.config.read_text())
+    machine.config.write_text(json.dumps({**document, "audit": {"file": "audit.jsonl"}}))
+    new = tmp_path / "new"
+    new.touch(0o600)
+    new.write_text("9253-another\n")
+    assert machine.run("change-pin", "--new-pin-file", new).exit_code == 0
+    assert machine.run("init", "--existing").exit_code == 1
+    assert machine.audit("audit.operator.jsonl") == [
+        ("change_pin", "begun"), ("change_pin", "done"), ("init_token", "begun"), ("init_token", "failed"),
+    ]  # fmt: skip
+    machine.config.write_text(json.dumps({**document, "audit": {"to": "database"}}))
+    new.write_text("7777-third\n")
+    refused = machine.run("change-pin", "--new-pin-file", new)
+    assert refused.exit_code == 1
+    assert "audit" in refused.output
+    assert machine.hsm.pin_file.read_text() == "9253-another\n"
 
 
 def test_settings_hold_no_pin(hsm: SoftHsm) -> None:
