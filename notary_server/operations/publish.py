@@ -7,7 +7,15 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from notary_server.errors import HeadMoved, InvalidRole, KeyGone, NoFilename, NotaryError, VersionConflict
+from notary_server.errors import (
+    HeadMoved,
+    InvalidRole,
+    KeyGone,
+    NoFilename,
+    NotaryError,
+    SignerRefused,
+    VersionConflict,
+)
 from notary_server.tuf.document import Document
 from notary_server.tuf.model import TrustState
 from notary_server.tuf.names import ROOT, SNAPSHOT, TIMESTAMP, Gun, RoleName, is_role
@@ -15,6 +23,7 @@ from notary_server.tuf.publish import PublishPlan, needed_roles, online_keys, pl
 
 from .context import Context
 from .off_loop import off_loop
+from .overtaken import overtaken
 from .signing import sign_plan
 
 ATTEMPTS: Final = 8
@@ -103,7 +112,12 @@ async def _publish_once(context: Context, gun: Gun, uploads: Sequence[Document])
     size = sum(len(file.data) for file in (*uploads, *stored.values()))
     decided = await off_loop(size, plan, state, stored, uploads, held, now_ns, context.lifetimes)
     # 4. Sign and seal the snapshot, unless the client brought one, then the timestamp over it.
-    signed = await sign_plan(context.signer, decided, _client_snapshot(decided))
+    try:
+        signed = await sign_plan(context.signer, decided, _client_snapshot(decided))
+    except SignerRefused as refusal:
+        if await overtaken(context, state):
+            raise HeadMoved("another publish of this repository was first") from refusal
+        raise
     # 5. Store all of it if nobody was faster. A client that leaves, or a server that stops, must not tear it apart.
     await asyncio.shield(context.store.commit(state, [*decided.files, *signed]))
 

@@ -15,16 +15,16 @@ from pkcs11 import PrivateKey, SecretKey, Session, exceptions
 from notary_common.wire import Algorithm
 from notary_signer import encoding
 from notary_signer.errors import TokenFault
-from notary_signer.ports import Keeping, NewKey, PrivatePart
+from notary_signer.ports import AES_KWP, Keeping, KeyRecord, NewKey, PrivatePart
 
-from . import objects
+from . import keks, objects
 from .problems import PinRefused, TokenProblem
 
 if TYPE_CHECKING:
     from pkcs11._pkcs11 import lib as Module
 
-KEK_LABEL: Final = "notary-kek-1"
-"""Label of the key that wraps new keys. Each registry row names the label that its key was wrapped under."""
+KEK_LABEL: Final = keks.label_of(1)
+"""Label of the key that `token init` makes. Each registry row names the label that its key was wrapped under."""
 MAX_HANDLES: Final = 1024
 """Unwrapped keys kept in the session; a kilobyte or two each in SoftHSM, and bounded in real tokens."""
 
@@ -84,7 +84,8 @@ class Connection:
         self._max_handles = max_handles
         self._keks: dict[str, SecretKey] = {}
         self._handles: OrderedDict[str, PrivateKey] = OrderedDict()
-        self._probe: tuple[bytes, bytes] | None = None
+        self._newest = KEK_LABEL
+        self._probe: tuple[str, bytes, bytes] | None = None
         self.keeping: dict[Algorithm, Keeping] = {}
 
     @classmethod
@@ -99,7 +100,8 @@ class Connection:
         try:
             library, session = _log_in(module, label, read_pin)
             connection = cls(library, session, max_handles)
-            connection._kek(KEK_LABEL)
+            connection._newest = (keks.labels(session) or [KEK_LABEL])[-1]
+            connection._kek(connection._newest)
             return connection
         except exceptions.PKCS11Error as error:
             cls._finalise(module)
@@ -150,6 +152,11 @@ class Connection:
             self._keks[label] = kek
         return kek
 
+    def _newest_kek(self) -> str:
+        """The label under which keys are wrapped from now on: an operator may have made a newer one."""
+        self._newest = keks.newer(self._session, self._newest)
+        return self._newest
+
     def self_test(self, algorithm: Algorithm) -> Keeping | None:
         """Sign and verify with a passing key; how keys of `algorithm` can be kept, None if the token has none.
 
@@ -164,15 +171,16 @@ class Connection:
         keeping: Keeping = "wrapped"
         public_key = objects.public_bytes(algorithm, public)
         public.destroy()
+        label = self._newest_kek()
         try:
-            blob = objects.wrap(self._kek(KEK_LABEL), private)
-            survivor = objects.unwrap(self._kek(KEK_LABEL), algorithm, blob)
+            blob = objects.wrap(self._kek(label), private)
+            survivor = objects.unwrap(self._kek(label), algorithm, blob)
         except _NOT_WRAPPABLE:
             keeping, survivor = "resident", private
         else:
             private.destroy()
             if algorithm == "ecdsa":
-                self._probe = (blob, public_key)
+                self._probe = (label, blob, public_key)
         self._prove(algorithm, survivor, public_key)
         survivor.destroy()
         self.keeping[algorithm] = keeping
@@ -186,12 +194,13 @@ class Connection:
     def probe(self) -> None:
         """Return if a key wrapped earlier can be unwrapped and signs, or where nothing wraps, a new key signs."""
         self._check_thread()
-        if self._probe is None and self.self_test("ecdsa") is None:
+        stale = self._probe is None or self._probe[0] != self._newest_kek()
+        if stale and self.self_test("ecdsa") is None:
             raise TokenFault("the token makes no ecdsa keys, so its health cannot be proved")
         if self._probe is None:
             return  # a token that cannot wrap has just signed with a key of the session
-        blob, public = self._probe
-        private = objects.unwrap(self._kek(KEK_LABEL), "ecdsa", blob)
+        label, blob, public = self._probe
+        private = objects.unwrap(self._kek(label), "ecdsa", blob)
         try:
             self._prove("ecdsa", private, public)
         finally:
@@ -219,7 +228,10 @@ class Connection:
         try:
             key = self._kept(algorithm, objects.public_bytes(algorithm, public), private, keeping)
             if wrapped and not objects.seal_in(private):
-                original, private = private, objects.unwrap(self._kek(KEK_LABEL), algorithm, key.private.blob)
+                original, private = (
+                    private,
+                    objects.unwrap(self._kek(key.private.kek_label), algorithm, key.private.blob),
+                )
                 original.destroy()
             self._prove(algorithm, private, key.public)
         except BaseException:
@@ -235,7 +247,8 @@ class Connection:
     def _kept(self, algorithm: Algorithm, public: bytes, private: PrivateKey, keeping: Keeping) -> NewKey:
         key_id = encoding.key_id(algorithm, public)
         if keeping == "wrapped":
-            part = PrivatePart("wrapped", KEK_LABEL, objects.wrap(self._kek(KEK_LABEL), private))
+            label = self._newest_kek()
+            part = PrivatePart("wrapped", label, objects.wrap(self._kek(label), private))
         else:
             objects.name_resident(private, key_id)
             part = PrivatePart("resident", "", b"")
@@ -259,7 +272,7 @@ class Connection:
             handle = objects.unwrap(self._kek(private.kek_label), algorithm, private.blob)
         else:
             # On a dead session this fails quietly; a search would fail too, but with noise on standard error.
-            _ = self._kek(KEK_LABEL)[pkcs11.Attribute.KEY_TYPE]
+            _ = self._kek(self._newest)[pkcs11.Attribute.KEY_TYPE]
             found = objects.find_resident(self._session, key_id)
             if len(found) != 1:
                 raise TokenFault(
@@ -285,3 +298,53 @@ class Connection:
             handle = next(iter(objects.find_resident(self._session, key.key_id)), None)
         if handle is not None:
             handle.destroy()
+
+    def destroy(self, key: KeyRecord) -> None:
+        """Destroy a resident key."""
+        self.discard(NewKey(key.key_id, key.algorithm, key.public, key.private))
+
+    def keks(self) -> list[str]:
+        """The labels of the token's KEKs, the newest last."""
+        self._check_thread()
+        return keks.labels(self._session)
+
+    def keywraps(self) -> dict[Algorithm, str]:
+        """How keys of each algorithm that leave the token are wrapped."""
+        return {algorithm: AES_KWP for algorithm, keeping in self.keeping.items() if keeping == "wrapped"}
+
+    def make_kek(self, label: str) -> None:
+        """Make a KEK.
+
+        Raises:
+            TokenFault: it is there already, or the token made an unfit one.
+        """
+        self._check_thread()
+        keks.make(self._session, label)
+
+    def destroy_kek(self, label: str) -> None:
+        """Destroy a KEK."""
+        self._check_thread()
+        self._keks.pop(label, None)
+        for kek in objects.find_keks(self._session, label):
+            kek.destroy()
+
+    def rewrap(self, key: KeyRecord, label: str) -> PrivatePart:
+        """Wrap a key under another KEK, unwrap that again and have it sign.
+
+        Raises:
+            TokenFault: the token holds one of the KEKs not, or the key is not that of its public half.
+        """
+        self._check_thread()
+        passing = objects.unwrap(
+            self._kek(key.private.kek_label), key.algorithm, key.private.blob, extractable=True
+        )
+        try:
+            blob = objects.wrap(self._kek(label), passing)
+        finally:
+            passing.destroy()
+        unwrapped = objects.unwrap(self._kek(label), key.algorithm, blob)
+        try:
+            self._prove(key.algorithm, unwrapped, key.public)
+        finally:
+            unwrapped.destroy()
+        return PrivatePart("wrapped", label, blob)

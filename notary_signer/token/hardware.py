@@ -11,7 +11,7 @@ from pkcs11.exceptions import PKCS11Error
 
 from notary_common.wire import Algorithm
 from notary_signer.errors import SignerError, StartRefused, TokenFault, TokenUnavailable
-from notary_signer.ports import Keeping, NewKey, PrivatePart
+from notary_signer.ports import Keeping, KeyRecord, NewKey, PrivatePart
 
 from .connection import MAX_HANDLES, Connection
 from .module import find_module
@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 
 
 class HardwareToken:
-    """Implements `ports.Token`. `open` it first, `close` it last."""
+    """Implements `ports.Token` and `ports.KekStore`. `open` it first, `close` it last."""
 
     def __init__(
         self,
@@ -99,6 +99,30 @@ class HardwareToken:
     async def discard(self, key: NewKey) -> None:
         """See `ports.Token.discard`."""
         await self._call(lambda connection: connection.discard(key))
+
+    async def destroy(self, key: KeyRecord) -> None:
+        """See `ports.Token.destroy`."""
+        await self._call(lambda connection: connection.destroy(key))
+
+    async def keks(self) -> list[str]:
+        """See `ports.KekStore.keks`."""
+        return await self._call(Connection.keks)
+
+    async def keywraps(self) -> dict[Algorithm, str]:
+        """See `ports.KekStore.keywraps`."""
+        return await self._call(Connection.keywraps)
+
+    async def make_kek(self, label: str) -> None:
+        """See `ports.KekStore.make_kek`."""
+        await self._call(lambda connection: connection.make_kek(label))
+
+    async def destroy_kek(self, label: str) -> None:
+        """See `ports.KekStore.destroy_kek`."""
+        await self._call(lambda connection: connection.destroy_kek(label))
+
+    async def rewrap(self, key: KeyRecord, kek_label: str) -> PrivatePart:
+        """See `ports.KekStore.rewrap`."""
+        return await self._call(lambda connection: connection.rewrap(key, kek_label))
 
     async def ping(self) -> None:
         """See `ports.Token.ping`."""

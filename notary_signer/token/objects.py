@@ -147,14 +147,14 @@ def seal_in(private: PrivateKey) -> bool:
         return False
 
 
-def unwrap(kek: SecretKey, algorithm: Algorithm, blob: bytes) -> PrivateKey:
-    """The private key as a session object that can sign and can never leave the token again."""
+def unwrap(kek: SecretKey, algorithm: Algorithm, blob: bytes, *, extractable: bool = False) -> PrivateKey:
+    """The private key as a session object that can sign and, unless it is to be wrapped anew, never leaves again."""
     key = kek.unwrap_key(  # type: ignore[attr-defined]
         ObjectClass.PRIVATE_KEY,
         KEY_TYPES[algorithm],
         blob,
         mechanism=_WRAPPING,
-        template={**_SIGN_ONLY, Attribute.EXTRACTABLE: False},
+        template={**_SIGN_ONLY, Attribute.EXTRACTABLE: extractable},
     )
     assert isinstance(key, PrivateKey)  # noqa: S101 - the object class was asked for
     return key

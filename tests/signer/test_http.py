@@ -31,7 +31,7 @@ from notary_server.tuf.model import HeldKey, SigningOrder
 from notary_server.tuf.names import SNAPSHOT, TIMESTAMP, Gun, KeyId, RoleName
 from notary_signer import encoding
 from tests.support import softhsm
-from tests.support.payloads import canonical, snapshot_signed, timestamp_signed
+from tests.support.payloads import canonical, instant, snapshot_signed, timestamp_signed
 from tests.support.softhsm import SoftHsm
 
 GUN = Gun("docker.io/library/alpine")
@@ -184,7 +184,7 @@ async def test_fifty_signatures_at_once(daemon: Daemon) -> None:
     signer = daemon.signer(30)
     key = await signer.create_key(Gun("fifty"), TIMESTAMP, "ecdsa")
     orders = [
-        order(TIMESTAMP, key, gun=Gun("fifty"), payload=canonical(timestamp_signed(version=n)))
+        order(TIMESTAMP, key, gun=Gun("fifty"), payload=canonical(timestamp_signed(expires=instant(n))))
         for n in range(1, 51)
     ]
     answers = await asyncio.gather(*(signer.sign(wanted) for wanted in orders))

@@ -12,7 +12,7 @@ from notary_server.signing.remote_signer import HttpSigner
 from notary_server.tuf.model import HeldKey, PublicKey
 from notary_server.tuf.names import TIMESTAMP, Gun, KeyId
 from notary_signer.operations import SignerService
-from tests.support.payloads import canonical, timestamp_signed
+from tests.support.payloads import canonical, instant, timestamp_signed
 
 from .serving import served
 from .test_http import order
@@ -62,7 +62,7 @@ async def test_a_refused_payload_is_no_lost_key(service: SignerService) -> None:
         with pytest.raises(SignerRefused) as caught:
             await signer.sign(order(TIMESTAMP, key, gun=GUN, payload=b"root"))
         assert not isinstance(caught.value, KeyGone)
-        payloads = [canonical(timestamp_signed(version=number)) for number in range(1, 41)]
+        payloads = [canonical(timestamp_signed(expires=instant(number))) for number in range(1, 41)]
         await asyncio.gather(
             *(signer.sign(order(TIMESTAMP, key, gun=GUN, payload=payload)) for payload in payloads)
         )

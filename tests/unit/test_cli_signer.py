@@ -61,7 +61,13 @@ def _write(folder: Path, hsm: SoftHsm, **sections: Any) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["db"], ["db", "upgrade"], ["token"], ["token", "init"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *([], ["serve"], ["db"], ["db", "upgrade"], ["token"], ["token", "init"], ["keys"]),
+        *(["keys", word] for word in ("list", "show", "retire", "destroy", "collect", "rewrap")),
+    ],
+)
 def test_every_command_has_help_with_an_example(command: list[str]) -> None:
     """--help shows how to call it."""
     result = _run(*command, "--help")
