@@ -15,11 +15,14 @@ from notary_common.collector import settle
 from notary_common.database import Database, DatabaseError, open_database, parse_url
 from notary_common.log import get_logger
 from notary_common.schema import tables_problem
+from notary_common.tls import TlsError
+from notary_common.tls.watch import Watcher
 from notary_common.wire import OnlineRole
 
 from .audit.chain import ChainedLog
 from .audited import AuditedSigner
 from .auditing import daemon_log
+from .certificates import open_listener
 from .clients import Clients
 from .config import SignerConfig
 from .config.limits import Limits
@@ -37,14 +40,19 @@ _log = get_logger("notary.signer")
 
 
 @asynccontextmanager
-async def open_signer(config: SignerConfig, metrics: Metrics) -> AsyncIterator[AuditedSigner]:
+async def open_signer(
+    config: SignerConfig, metrics: Metrics, watcher: Watcher
+) -> AsyncIterator[AuditedSigner]:
     """The signer ready to sign: the schema fits, the token has proved every algorithm, the audit log can be written.
+
+    Args:
+        watcher: shall watch the database's certificates, too.
 
     Raises:
         StartRefused: something is wrong with the database, the token or the audit log.
     """
     async with AsyncExitStack() as stack:
-        database = await _open_database(config, stack)
+        database = await _open_database(config, watcher, stack)
         registry = SqlRegistry(database, _foreign)
         token = await _open_token(config, stack)
         audit = await stack.enter_async_context(daemon_log(config, database))
@@ -77,13 +85,15 @@ def _watch(metrics: Metrics, audit: ChainedLog) -> None:
     )
 
 
-async def _open_database(config: SignerConfig, stack: AsyncExitStack) -> Database:
+async def _open_database(config: SignerConfig, watcher: Watcher, stack: AsyncExitStack) -> Database:
     storage = config.storage
     url = "" if storage.db_url is None else storage.db_url.get_secret_value()
     try:
         target = parse_url(storage.backend or "", url, config.base_dir)
         database = open_database(target, pool_size=storage.pool_size, pool_timeout=storage.pool_timeout)
         stack.push_async_callback(database.close)
+        if database.tls is not None:
+            watcher.add(database.tls)
         if target.in_memory:
             from notary_common.migrate import upgrade_open  # noqa: PLC0415 - alembic would slow every start down
 
@@ -134,8 +144,14 @@ async def serve(config: SignerConfig, ready: Callable[[str], None] | None = None
     for problem in harden():
         _log.warning(problem)
     stop = _stop_signal()
-    metrics = Metrics()
-    async with open_signer(config, metrics) as signer:
+    async with AsyncExitStack() as opened:
+        metrics, watcher = Metrics(), Watcher()
+        try:
+            listener = await opened.enter_async_context(open_listener(config.server, watcher))
+        except TlsError as error:
+            raise StartRefused(str(error)) from None
+        signer = await opened.enter_async_context(open_signer(config, metrics, watcher))
+        await opened.enter_async_context(watcher.running())
         server = build_server(
             signer,
             metrics,
@@ -150,7 +166,7 @@ async def serve(config: SignerConfig, ready: Callable[[str], None] | None = None
         )
         await runner.setup()
         try:
-            address = await listen(runner, config.server)
+            address = await listen(runner, config.server, listener)
             settle()
             if ready is not None:
                 ready(address)

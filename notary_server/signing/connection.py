@@ -44,6 +44,10 @@ class Connection:
         """See above."""
         return self._last or self._reader.at_eof() or self._writer.is_closing()
 
+    def made_with(self, tls: ssl.SSLContext | None) -> bool:
+        """Whether its handshake showed and believed what the context `tls` does."""
+        return tls is None or self._writer.get_extra_info("sslcontext") is tls
+
     async def exchange(self, method: str, path: str, data: bytes, request_id: str) -> tuple[int, bytes]:
         """Send JSON (or nothing, if `data` is empty); status and body of the answer.
 
