@@ -20,6 +20,7 @@ from .certificates import Certificates, listening_tls, open_certificates
 from .config import ServerConfig, TrustService
 from .http.caching import CachePolicy
 from .http.call import Services, Settings
+from .http.forwarded import Proxies
 from .http.health import Health
 from .http.limits import BACKLOG
 from .http.server import HttpServer
@@ -150,6 +151,7 @@ async def open_services(
             max_upload_bytes=limits.max_upload_bytes,
             max_parts=limits.max_parts,
             request_timeout=limits.request_timeout,
+            proxies=Proxies(config.server.trusted_proxies, config.server.forwarded_header),
         )
         access = await opened.enter_async_context(open_access(config.auth, context.clock))
         services = Services(context, settings, metrics, Health(), access)

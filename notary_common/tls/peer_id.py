@@ -1,4 +1,4 @@
-"""Contexts for peers that are known by their SPIFFE ID instead of the name of a machine."""
+"""Who a peer is by its certificate; contexts for peers that are known by a SPIFFE ID instead of a machine's name."""
 
 from __future__ import annotations
 
@@ -41,15 +41,30 @@ def check_spiffe_id(certificate: object, wanted: str) -> None:
     Raises:
         ssl.SSLCertVerificationError: it is somebody else.
     """
-    found = [name for name in alternative_names(certificate) if name[0] == "URI"]
-    if found == [("URI", wanted)]:
+    if _uris(certificate) == [wanted]:
         return
     problem = ssl.SSLCertVerificationError(1, "the certificate is of another workload")
     problem.verify_message = f"it is not that of {wanted}"
     raise problem
 
 
-def alternative_names(certificate: object) -> list[tuple[str, str]]:
-    """The kinds and values of the names in a certificate, as `getpeercert` shows it; none without one."""
+def subject(certificate: object) -> str:
+    """The name in a verified certificate, as `getpeercert` shows it; empty without one.
+
+    Its URI, such as a SPIFFE ID, where it has exactly one, else its last common name.
+    """
+    if not isinstance(certificate, dict):
+        return ""
+    uris = _uris(certificate)
+    common = [
+        value
+        for attributes in certificate.get("subject", ())
+        for kind, value in attributes
+        if kind == "commonName"
+    ]
+    return uris[0] if len(uris) == 1 else common[-1] if common else ""
+
+
+def _uris(certificate: object) -> list[str]:
     names = certificate.get("subjectAltName", ()) if isinstance(certificate, dict) else ()
-    return [(str(kind), str(value)) for kind, value in names]
+    return [value for kind, value in names if kind == "URI"]
