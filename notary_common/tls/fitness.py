@@ -106,4 +106,5 @@ def names(certificate: x509.Certificate, side: Side) -> set[str]:
 
 def _covered(name: str, has: set[str]) -> bool:
     kind, _, host = name.partition(":")
-    return kind == "DNS" and f"DNS:*.{host.partition('.')[2]}" in has
+    parent = host.partition(".")[2]
+    return kind == "DNS" and "." in parent and f"DNS:*.{parent}" in has

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -80,8 +79,6 @@ class Watcher:
 
     async def watch(self) -> None:
         """Look whenever something changes, and now and then, until `stop` is called."""
-        # It would say "1 change detected" of every file in these directories.
-        logging.getLogger("watchfiles").setLevel(logging.WARNING)
         listening = asyncio.create_task(self._listen())
         while not self._stopping.is_set():
             self._woken.clear()
