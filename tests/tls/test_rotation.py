@@ -1,0 +1,120 @@
+"""Every certificate of a running server and signer is replaced, again and again, and no request fails."""
+
+from __future__ import annotations
+
+import os
+import signal
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from .fleet import GENERATIONS, Fleet, eventually
+
+pytestmark = pytest.mark.faults
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Running, with the first generation of certificates."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        made = Fleet(tmp_path_factory.mktemp("fleet"), monkeypatch)
+        try:
+            made.start()
+            yield made
+        finally:
+            made.close()
+
+
+def test_five_generations_under_load(fleet: Fleet) -> None:
+    """Listeners, clients, PostgreSQL and their authorities, one generation after the other: first both are believed,
+    then the new one's certificates shown, then the old one is no longer believed."""
+    workers = _workers(fleet)
+    with fleet.load() as loads:
+        for new in range(1, GENERATIONS):
+            old = new - 1
+            counts = [load.answered for load in loads]
+            for issuer, believed in ((old, (old, new)), (new, (old, new)), (new, (new,))):
+                fleet.issue(issuer, believed)
+                eventually(fleet.taken, f"everybody has the certificates of CA {issuer}, believes {believed}")
+            eventually(
+                lambda counts=counts: all(  # type: ignore[misc]
+                    load.answered > count + 3 for load, count in zip(loads, counts, strict=True)
+                ),
+                "everybody is answered",
+            )
+    assert _workers(fleet) == workers
+    assert "refused" not in fleet.stack.server_log + fleet.stack.signer_log
+    ends = [
+        fleet.metric("certificate_not_after_seconds", f"{use}_ca") for use in ("client", "signer", "database")
+    ]
+    wanted = ssl._ssl._test_decode_cert(str(fleet.authorities[-1].files.certificate))["notAfter"]  # type: ignore[attr-defined]
+    assert ends == [ssl.cert_time_to_seconds(wanted)] * 3
+
+
+def test_a_worker_that_is_replaced_shows_the_certificate_of_today(fleet: Fleet) -> None:
+    """The master, which never accepts a connection, has renewed its own."""
+    (victim, _) = sorted(_workers(fleet))
+    os.kill(victim, signal.SIGKILL)
+    eventually(lambda: victim not in _workers(fleet) and len(_workers(fleet)) == 2, "it is replaced")
+    for _ in range(20):
+        assert fleet.sees(fleet.stack.port, "listener")
+
+
+def _mismatched(certificate: bytes, key: bytes, other: bytes) -> tuple[bytes, bytes]:
+    return certificate, other
+
+
+def _garbage(certificate: bytes, key: bytes, other: bytes) -> tuple[bytes, bytes]:
+    return b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", key
+
+
+def _half(certificate: bytes, key: bytes, other: bytes) -> tuple[bytes, bytes]:
+    return certificate[: len(certificate) // 2], key
+
+
+def _empty(certificate: bytes, key: bytes, other: bytes) -> tuple[bytes, bytes]:
+    return certificate, b""
+
+
+@pytest.mark.parametrize("spoil", [_mismatched, _garbage, _half, _empty])
+def test_bad_files_change_nothing(
+    fleet: Fleet, spoil: Callable[[bytes, bytes, bytes], tuple[bytes, bytes]]
+) -> None:
+    """The old certificate is shown, the gauge and the log of both daemons say so; good files are taken afterwards."""
+    said = {daemon: daemon.log.stat().st_size for daemon in (fleet.stack.server, fleet.stack.signer)}
+    before = {part: fleet.shown[part] for part in ("listener", "signer")}
+    with fleet.load():
+        for part, pair in before.items():
+            mount = fleet.mounts[part]
+            content = spoil(
+                pair.certificate.read_bytes(),
+                pair.key.read_bytes(),
+                fleet.shown["signer_client"].key.read_bytes(),
+            )
+            mount.put(*content, mount.authorities.read_bytes())
+        eventually(lambda: fleet.metric("certificate_reload_failed", "listener") == 1, "the gauge says so")
+        for daemon, length in said.items():
+            eventually(
+                lambda daemon=daemon, length=length: (  # type: ignore[misc]
+                    "new certificates are refused" in _text(daemon.log)[length:]
+                ),
+                "the log says so",
+            )
+            assert "PRIVATE KEY" not in _text(daemon.log)[length:]
+        assert fleet.sees(fleet.stack.port, "listener")
+        assert fleet.sees(fleet.stack.signer_port, "signer")
+        assert fleet.client.get("/_notary_server/health").status == 200
+        fleet.issue(GENERATIONS - 1, (GENERATIONS - 1,))
+        eventually(fleet.taken, "what is good again is taken")
+        eventually(lambda: fleet.metric("certificate_reload_failed", "listener") == 0, "the gauge falls")
+
+
+def _text(path: Path) -> str:
+    return path.read_bytes().decode(errors="replace")
+
+
+def _workers(fleet: Fleet) -> set[int]:
+    pid = fleet.stack.server.pid
+    return {int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
