@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from tests.faults.repository import Repository
 from tests.publisher import Client, Reply
@@ -159,7 +160,7 @@ class Fleet:
         """Whether everybody shows what was issued last."""
         return (
             all(
-                self.metric("certificate_not_after_seconds", use) >= _end(self.shown[use])
+                self.metric("certificate_not_after_seconds", use) >= not_after(self.shown[use])
                 for use in ("listener", "signer_client", "database_client")
             )
             and self.sees(self.stack.signer_port, "signer")
@@ -168,45 +169,58 @@ class Fleet:
 
     def sees(self, port: int, part: str) -> bool:
         """Whether who listens there shows the certificate of `part`."""
-        return self.handshake(port) == ssl.PEM_cert_to_DER_cert(self.shown[part].certificate.read_text())
-
-    def handshake(self, port: int) -> bytes:
-        """The certificate that is shown on a new connection."""
-        context = ssl.create_default_context(cafile=str(self.stack.ca_file))
-        context.load_cert_chain(self.shown["signer_client"].certificate, self.shown["signer_client"].key)
-        with (
-            socket.create_connection(("localhost", port), timeout=20) as plain,
-            context.wrap_socket(plain, server_hostname="localhost") as secured,
-        ):
-            return secured.getpeercert(binary_form=True) or b""
+        found = handshake(port, self.stack.ca_file, self.shown["signer_client"])
+        return found == ssl.PEM_cert_to_DER_cert(self.shown[part].certificate.read_text())
 
     def metric(self, name: str, use: str) -> float:
         """Of all workers together."""
-        text = self.client.get("/metrics").body.decode()
-        found = re.search(rf'^notary_server_{name}\{{use="{use}"\}} (\S+)$', text, re.MULTILINE)
-        return float(found[1]) if found else -1.0
+        return metric(self.client, name, use)
 
-    @contextmanager
-    def load(self) -> Iterator[list[Load]]:
-        """Reads and publishes for as long as the block lasts, none of which fails."""
-        read, written = Repository(self.client), Repository(self.client)
-        assert read.publish(1).status == 200
-        published = iter(range(1, 100_000))
-        loads = [
-            Load(lambda: self.client.role(read.gun, "timestamp.json")),
-            Load(lambda: self.client.get("/v2/")),
-            Load(lambda: written.publish(next(published))),
-        ]
-        for load in loads:
-            load.start()
-        try:
-            yield loads
-        finally:
-            for load in loads:
-                load.stopping.set()
-            for load in loads:
-                load.join(60)
-        assert [load.failed for load in loads] == [[], [], []]
+
+@contextmanager
+def loads(client: Client) -> Iterator[list[Load]]:
+    """Reads and publishes for as long as the block lasts, none of which fails."""
+    read, written = Repository(client), Repository(client)
+    assert read.publish(1).status == 200
+    published = iter(range(1, 100_000))
+    running = [
+        Load(lambda: client.role(read.gun, "timestamp.json")),
+        Load(lambda: client.get("/v2/")),
+        Load(lambda: written.publish(next(published))),
+    ]
+    for load in running:
+        load.start()
+    try:
+        yield running
+    finally:
+        for load in running:
+            load.stopping.set()
+        for load in running:
+            load.join(60)
+    assert [load.failed for load in running] == [[], [], []]
+
+
+def handshake(port: int, ca_file: Path, shown: Pair) -> bytes:
+    """The certificate that is shown to who shows this one, on a new connection."""
+    context = ssl.create_default_context(cafile=str(ca_file))
+    context.load_cert_chain(shown.certificate, shown.key)
+    with (
+        socket.create_connection(("localhost", port), timeout=20) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as secured,
+    ):
+        return secured.getpeercert(binary_form=True) or b""
+
+
+def metric(client: Client, name: str, use: str) -> float:
+    """A metric about certificates; -1 if there is none for this use."""
+    text = client.get("/metrics").body.decode()
+    found = re.search(rf'^notary_server_{name}\{{use="{use}"\}} (\S+)$', text, re.MULTILINE)
+    return float(found[1]) if found else -1.0
+
+
+def not_after(pair: Pair) -> float:
+    """When a certificate ends."""
+    return x509.load_pem_x509_certificate(pair.certificate.read_bytes()).not_valid_after_utc.timestamp()
 
 
 def _listening(mount: Mount) -> dict[str, str]:
@@ -217,11 +231,6 @@ def _listening(mount: Mount) -> dict[str, str]:
     }
 
 
-def _end(pair: Pair) -> float:
-    found = ssl._ssl._test_decode_cert(str(pair.certificate))  # type: ignore[attr-defined]
-    return ssl.cert_time_to_seconds(found["notAfter"])
-
-
 def _expires(pair: Pair, use: str) -> str:
-    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(_end(pair)))
+    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(not_after(pair)))
     return json.dumps({use: moment})[1:-1]

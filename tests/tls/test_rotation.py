@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import ssl
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from .fleet import GENERATIONS, Fleet, eventually
+from tests.support.pki import LOCAL_NAMES
+
+from .fleet import GENERATIONS, Fleet, eventually, loads, not_after
 
 pytestmark = pytest.mark.faults
 
@@ -31,16 +33,16 @@ def test_five_generations_under_load(fleet: Fleet) -> None:
     """Listeners, clients, PostgreSQL and their authorities, one generation after the other: first both are believed,
     then the new one's certificates shown, then the old one is no longer believed."""
     workers = _workers(fleet)
-    with fleet.load() as loads:
+    with loads(fleet.client) as running:
         for new in range(1, GENERATIONS):
             old = new - 1
-            counts = [load.answered for load in loads]
+            counts = [load.answered for load in running]
             for issuer, believed in ((old, (old, new)), (new, (old, new)), (new, (new,))):
                 fleet.issue(issuer, believed)
                 eventually(fleet.taken, f"everybody has the certificates of CA {issuer}, believes {believed}")
             eventually(
                 lambda counts=counts: all(  # type: ignore[misc]
-                    load.answered > count + 3 for load, count in zip(loads, counts, strict=True)
+                    load.answered > count + 3 for load, count in zip(running, counts, strict=True)
                 ),
                 "everybody is answered",
             )
@@ -49,8 +51,7 @@ def test_five_generations_under_load(fleet: Fleet) -> None:
     ends = [
         fleet.metric("certificate_not_after_seconds", f"{use}_ca") for use in ("client", "signer", "database")
     ]
-    wanted = ssl._ssl._test_decode_cert(str(fleet.authorities[-1].files.certificate))["notAfter"]  # type: ignore[attr-defined]
-    assert ends == [ssl.cert_time_to_seconds(wanted)] * 3
+    assert ends == [not_after(fleet.authorities[-1].files)] * 3
 
 
 def test_a_worker_that_is_replaced_shows_the_certificate_of_today(fleet: Fleet) -> None:
@@ -62,38 +63,44 @@ def test_a_worker_that_is_replaced_shows_the_certificate_of_today(fleet: Fleet) 
         assert fleet.sees(fleet.stack.port, "listener")
 
 
-def _mismatched(certificate: bytes, key: bytes, other: bytes) -> tuple[bytes, bytes]:
-    return certificate, other
+Spoil = Callable[[Fleet, str], None]
 
 
-def _garbage(certificate: bytes, key: bytes, other: bytes) -> tuple[bytes, bytes]:
-    return b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", key
+def _mismatched(fleet: Fleet, part: str) -> None:
+    _put(fleet, part, key=fleet.shown["signer_client"].key.read_bytes())
 
 
-def _half(certificate: bytes, key: bytes, other: bytes) -> tuple[bytes, bytes]:
-    return certificate[: len(certificate) // 2], key
+def _garbage(fleet: Fleet, part: str) -> None:
+    _put(fleet, part, certificate=b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
 
 
-def _empty(certificate: bytes, key: bytes, other: bytes) -> tuple[bytes, bytes]:
-    return certificate, b""
+def _half(fleet: Fleet, part: str) -> None:
+    _put(fleet, part, certificate=fleet.shown[part].certificate.read_bytes()[:300])
 
 
-@pytest.mark.parametrize("spoil", [_mismatched, _garbage, _half, _empty])
-def test_bad_files_change_nothing(
-    fleet: Fleet, spoil: Callable[[bytes, bytes, bytes], tuple[bytes, bytes]]
-) -> None:
+def _expired(fleet: Fleet, part: str) -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr("deploy.local.pki.LIFETIME", timedelta(seconds=-1))
+        pair = fleet.authorities[GENERATIONS - 1].issue("expired", LOCAL_NAMES)
+    _put(fleet, part, pair.certificate.read_bytes(), pair.key.read_bytes())
+
+
+def _put(fleet: Fleet, part: str, certificate: bytes | None = None, key: bytes | None = None) -> None:
+    shown, mount = fleet.shown[part], fleet.mounts[part]
+    mount.put(
+        certificate or shown.certificate.read_bytes(),
+        key or shown.key.read_bytes(),
+        mount.authorities.read_bytes(),
+    )
+
+
+@pytest.mark.parametrize("spoils", [(_mismatched, _garbage), (_half, _expired)])
+def test_bad_files_change_nothing(fleet: Fleet, spoils: tuple[Spoil, Spoil]) -> None:
     """The old certificate is shown, the gauge and the log of both daemons say so; good files are taken afterwards."""
     said = {daemon: daemon.log.stat().st_size for daemon in (fleet.stack.server, fleet.stack.signer)}
-    before = {part: fleet.shown[part] for part in ("listener", "signer")}
-    with fleet.load():
-        for part, pair in before.items():
-            mount = fleet.mounts[part]
-            content = spoil(
-                pair.certificate.read_bytes(),
-                pair.key.read_bytes(),
-                fleet.shown["signer_client"].key.read_bytes(),
-            )
-            mount.put(*content, mount.authorities.read_bytes())
+    with loads(fleet.client):
+        for part, spoil in zip(("listener", "signer"), spoils, strict=True):
+            spoil(fleet, part)
         eventually(lambda: fleet.metric("certificate_reload_failed", "listener") == 1, "the gauge says so")
         for daemon, length in said.items():
             eventually(
