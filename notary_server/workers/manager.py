@@ -13,7 +13,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -200,8 +199,12 @@ class Manager(Arbiter):  # type: ignore[misc] # gunicorn has no types
         and say what is wrong with what they cannot use."""
         self._look_again = time.monotonic() + PERIOD
         if self.app.plan.tls is not None:
-            with suppress(TlsError):
+            try:
                 self.app.plan.tls.reload()
+            except TlsError as error:
+                _log.debug("the master keeps the certificates that it has", reason=str(error))
+            except Exception:  # noqa: BLE001 - whatever it is, it must not end the master
+                _log.exception("looking at certificate files failed")
 
     def spawn_worker(self) -> int:
         """Fork one worker; its process ID."""
