@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from notary_common.tls import Material, PemFiles, ReloadingContext, Source, make_client, make_server
-from notary_common.tls.peer_id import make_client_of
+from notary_common.tls.peer_id import Peers, make_client_of
 from notary_common.tls.watch import Watcher
 
 from .config import ServerConfig
@@ -73,7 +73,7 @@ def signing_tls(config: ServerConfig, svids: Source | None) -> ReloadingContext 
     files = PemFiles(trust.tls_client_cert, trust.tls_client_key, trust.tls_ca_file)
     source: Source = svids if trust.tls_source == "spiffe" and svids is not None else files
     make = make_client if trust.spiffe_id is None else partial(make_client_of, trust.spiffe_id)
-    return ReloadingContext("signer_client", "signer_ca", source, make, "client")
+    return ReloadingContext("signer_client", "signer_ca", source, make, "client", peers=("signer", Peers()))
 
 
 @asynccontextmanager

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 
 from .contexts import make_client
-from .material import Material
+from .material import Material, Validity
 
 
 def make_client_of(spiffe_id: str, material: Material) -> ssl.SSLContext:
@@ -19,20 +20,46 @@ def make_client_of(spiffe_id: str, material: Material) -> ssl.SSLContext:
     # caller can forget it.
     context.check_hostname = False
 
-    class OnlyOf(ssl.SSLObject):
+    after_handshakes(context, lambda here: check_spiffe_id(here.getpeercert(), spiffe_id))
+    return context
+
+
+class Peers:
+    """The certificates that the other side showed lately, by the name it was asked for."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, Validity] = {}
+
+    def notice(self, here: ssl.SSLObject) -> None:
+        """Remember what was shown in a handshake that has succeeded."""
+        certificate = here.getpeercert()
+        if certificate:
+            self._seen[here.server_hostname or ""] = Validity(
+                float(ssl.cert_time_to_seconds(str(certificate["notBefore"]))),
+                float(ssl.cert_time_to_seconds(str(certificate["notAfter"]))),
+            )
+
+    def first_to_expire(self) -> Validity | None:
+        """Of all that were shown; None before the first."""
+        return min(self._seen.values(), key=lambda one: one.not_after, default=None)
+
+
+def after_handshakes(context: ssl.SSLContext, look: Callable[[ssl.SSLObject], None]) -> None:
+    """Have `look` called on every connection of this context whose handshake has succeeded.
+
+    Args:
+        look: may raise `ssl.SSLError`; then the handshake has failed.
+    """
+
+    class Looking(context.sslobject_class):  # type: ignore[name-defined,misc]
         """What `wrap_bio`, and so every event loop, makes of this context."""
 
         def do_handshake(self) -> None:
-            """As ever, and the other side's name besides.
-
-            Raises:
-                ssl.SSLError: among them, that it is somebody else.
-            """
+            """As ever, and then the look."""
             super().do_handshake()
-            check_spiffe_id(self.getpeercert(), spiffe_id)
+            look(self)
 
-    context.sslobject_class = OnlyOf
-    return context
+    context.sslobject_class = Looking
 
 
 def check_spiffe_id(certificate: object, wanted: str) -> None:

@@ -13,6 +13,7 @@ from cryptography import x509
 from .contexts import load_pair
 from .fitness import Side, check_fit, renews
 from .material import Material, Source, Validity, validity
+from .peer_id import Peers, after_handshakes
 
 
 class Watched(Protocol):
@@ -53,6 +54,7 @@ class ReloadingContext:
         side: Side,
         *,
         in_place: bool = False,
+        peers: tuple[str, Peers] | None = None,
     ) -> None:
         """Read and make it for the first time.
 
@@ -61,6 +63,7 @@ class ReloadingContext:
             make: a new context of the material; raises `TlsError`.
             in_place: renew certificate and key in the context that is there, so that the sessions which clients
                 keep are resumed, by every process that inherited the context.
+            peers: whose certificates are noticed, and the name of their expiry.
 
         Raises:
             TlsError: it cannot be made.
@@ -71,9 +74,10 @@ class ReloadingContext:
         self._make = make
         self._side = side
         self._in_place = in_place
+        self._peers = peers
         self._told: list[Callable[[], None]] = []
         self._material = source.read()
-        self._context = make(self._material)
+        self._context = self._made(self._material)
 
     @property
     def paths(self) -> Collection[Path]:
@@ -95,7 +99,7 @@ class ReloadingContext:
             return False
         check_fit(new, old, self._side, datetime.now(UTC))
         # Made in any case: what OpenSSL refuses must not be half-loaded into the context in use.
-        made = self._make(new)
+        made = self._made(new)
         if self._in_place and renews(new, old):
             load_pair(self._context, new)
         else:
@@ -116,7 +120,15 @@ class ReloadingContext:
             found[self.use] = min(map(validity, chain), key=_end)
         if believed := self._material.believed():
             found[self._authorities_use] = _first_to_expire(believed)
+        if self._peers is not None and (shown := self._peers[1].first_to_expire()) is not None:
+            found[self._peers[0]] = shown
         return found
+
+    def _made(self, material: Material) -> ssl.SSLContext:
+        context = self._make(material)
+        if self._peers is not None:
+            after_handshakes(context, self._peers[1].notice)
+        return context
 
 
 def _end(some: Validity) -> float:

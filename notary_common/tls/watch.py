@@ -100,6 +100,8 @@ class Watcher:
         for use, reason in refused.items():
             if self._refused.get(use) != reason:
                 _log.error("new certificates are refused, the old ones stay in use", use=use, reason=reason)
+        for use in self._refused.keys() - refused.keys():
+            _log.info("certificates can be used again", use=use)
         self._refused = refused
         self._warn()
         self._told(self)

@@ -48,6 +48,7 @@ def test_five_generations_under_load(fleet: Fleet) -> None:
             )
     assert _workers(fleet) == workers
     assert "refused" not in fleet.stack.server_log + fleet.stack.signer_log
+    assert fleet.metric("certificate_not_after_seconds", "signer") == not_after(fleet.shown["signer"])
     ends = [
         fleet.metric("certificate_not_after_seconds", f"{use}_ca") for use in ("client", "signer", "database")
     ]

@@ -9,9 +9,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import uvloop
 
-from notary_common.tls import TlsError
+from notary_common.tls import PemFiles, TlsError
+from notary_common.tls.peer_id import make_client_of
 from notary_common.tls.spiffe import Svids, open_svids
+from notary_server.signing.connection import connect
 from tests.publisher import Client
 from tests.support.pki import LOCAL_NAMES, Authority, Pair
 from tests.support.stack import Stack
@@ -120,6 +123,21 @@ def test_without_the_workload_api_service_goes_on(stack: Stack, spire: Spire) ->
         for api in spire.apis.values():
             api.__enter__()
         eventually(lambda: _taken(stack, spire, client), "everybody shows what the new agent gave")
+
+
+def test_another_workload_is_not_asked(stack: Stack, spire: Spire) -> None:
+    """Though its certificate is of the same authorities: the handshake fails in the server's event loop, too."""
+    pair = spire.shown[SERVER]
+    material = PemFiles(pair.certificate, pair.key, stack.ca_file).read()
+    address = f"https://127.0.0.1:{stack.signer_port}"
+
+    async def ask(spiffe_id: str) -> None:
+        (await connect(address, make_client_of(spiffe_id, material), None)).close()
+
+    uvloop.run(ask(SIGNER))
+    with pytest.raises(ssl.SSLCertVerificationError) as caught:
+        uvloop.run(ask(SIGNER + "/2"))
+    assert caught.value.verify_message == f"it is not that of {SIGNER}/2"
 
 
 async def test_no_identity_is_no_start(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from notary_common.tls import PemFiles, ReloadingContext, TlsError, make_client, make_server
-from notary_common.tls.peer_id import make_client_of, subject
+from notary_common.tls.peer_id import Peers, make_client_of, subject
 from tests.support.pki import LOCAL_NAMES, Authority
 
 SERVER, CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
@@ -357,6 +357,25 @@ def test_a_key_with_the_certificate_in_one_file(maker: Maker) -> None:
     path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + pem(certificate))
     server = make_server(PemFiles(path, path).read())
     assert shown(server, make_client(maker.files.read())) == der((certificate, key))
+
+
+def test_what_the_other_side_showed_is_remembered(maker: Maker) -> None:
+    """By the name that was asked for, the latest; of all names the first to expire counts."""
+    client = ReloadingContext("client", "ca", maker.files, make_client, "client", peers=("peer", Peers()))
+    assert "peer" not in client.validities()
+    server = maker.listener()
+    for until in (5, 3, 4):
+        pair = maker.pair("a.host.example", "b.host.example", until=until * DAY)
+        maker.show(pair)
+        assert server.reload()
+        # In the clients' place too, whose contexts are made anew.
+        assert client.reload()
+        connect(server.current(), client.current())
+        assert client.validities()["peer"].not_after == pair[0].not_valid_after_utc.timestamp()
+    maker.show(maker.pair("a.host.example", "b.host.example", until=9 * DAY))
+    assert server.reload()
+    connect(server.current(), client.current(), "b.host.example")
+    assert client.validities()["peer"].not_after == pair[0].not_valid_after_utc.timestamp()
 
 
 @pytest.mark.parametrize("known", [True, False])

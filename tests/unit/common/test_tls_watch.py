@@ -203,6 +203,7 @@ async def test_a_refusal_is_said_once_and_shown_until_it_is_over(
         assert text.word == "old"
         path.write_text("new")
         await eventually(lambda: text.word == "new" and watcher.failed() == {"word": False})
+        assert len(log.about("can be used again")) == 1
 
 
 async def test_one_that_is_bad_keeps_no_other_back(tmp_path: Path, log: Log) -> None:
