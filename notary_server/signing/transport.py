@@ -90,7 +90,7 @@ class Transport:
         tls = endpoint.tls() if callable(endpoint.tls) else endpoint.tls
         while self._idle:
             kept = self._idle.pop()
-            if kept.ended or not kept.made_with(tls):
+            if kept.ended or not kept.fresh(tls):
                 kept.close()
                 continue
             try:
