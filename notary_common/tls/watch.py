@@ -24,8 +24,11 @@ SETTLING: Final = (0.1, 0.4, 1.5)
 """Seconds between the looks at what cannot be used: the rest of it may be on its way."""
 DAY: Final = 86_400.0
 WARNINGS: Final = (1, 7, 30)
-"""Days ahead of an expiry when it is said. One that leaves less than two thirds of a certificate's life is not said:
+"""Days ahead of an expiry when it is said. What would be said in the first two thirds of a certificate's life is not:
 what lives for hours is renewed within hours."""
+URGENT: Final = 7
+"""Days from which on it is an error: daemons that log nothing less must say it, too."""
+_BROKEN: Final = "it could not be looked at; the log says why"
 
 _log = get_logger()
 
@@ -82,10 +85,7 @@ class Watcher:
         listening = asyncio.create_task(self._listen())
         while not self._stopping.is_set():
             self._woken.clear()
-            try:
-                await self._look()
-            except Exception:  # noqa: BLE001 - a watcher that died would let every certificate expire
-                _log.exception("looking at certificate files failed")
+            await self._look()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), PERIOD)
         await listening
@@ -116,6 +116,10 @@ class Watcher:
                     _log.info("new certificates are in use", use=watched.use, valid_until=until)
             except TlsError as error:
                 refused[watched.use] = str(error)
+            except Exception:  # noqa: BLE001 - a watcher that died would let every certificate expire
+                refused[watched.use] = _BROKEN
+                if self._refused.get(watched.use) != _BROKEN:
+                    _log.exception("looking at certificate files failed", use=watched.use)
         return refused
 
     def _warn(self) -> None:
@@ -126,28 +130,36 @@ class Watcher:
             if days is None or days * DAY * 3 > life or self._warned.get(use) == (some.not_after, days):
                 continue
             self._warned[use] = some.not_after, days
-            if days:
-                _log.warning("a certificate expires soon; renew it", use=use, expires=_date(some))
-            else:
+            if not days:
                 _log.error("a certificate has expired; renew it", use=use, expired=_date(some))
+            elif days <= URGENT:
+                _log.error("a certificate expires soon; renew it", use=use, expires=_date(some))
+            else:
+                _log.warning("a certificate expires soon; renew it", use=use, expires=_date(some))
 
     async def _listen(self) -> None:
         """Wake up when something changes in the directories of the files."""
         told = False
-        while not self._stopping.is_set() and (directories := self._directories()):
+        while self._paths() and not self._stopping.is_set():
             try:
-                await self._listen_in(directories)
-            except OSError as error:
+                await self._listen_in(self._directories())
+            except (OSError, RuntimeError) as error:
+                # The second is how watchfiles tells of what its library for the system did not expect.
                 if not told:
-                    reason = error.strerror or str(error)
-                    _log.warning(
-                        f"files cannot be watched and are looked at every {PERIOD:g} seconds", reason=reason
-                    )
+                    said = f"files cannot be watched and are looked at every {PERIOD:g} seconds"
+                    _log.warning(said, reason=str(error))
                 told = True
                 await self._pause(PERIOD)
 
     async def _listen_in(self, directories: dict[Path, int]) -> None:
-        """Until these are no longer the directories to watch."""
+        """Until these are no longer the directories to watch.
+
+        Raises:
+            OSError, RuntimeError: nothing can be watched.
+        """
+        if not directories:
+            raise FileNotFoundError("none of the directories is there")
+        seen = self._state()
         changes = awatch(
             *directories,
             watch_filter=None,
@@ -160,7 +172,9 @@ class Watcher:
         )
         async with aclosing(changes):
             async for change in changes:
-                if change:
+                # A directory may have other files in it, which are written all the time.
+                if change and (state := self._state()) != seen:
+                    seen = state
                     self.wake()
                 if self._directories() != directories:
                     self.wake()
@@ -172,11 +186,28 @@ class Watcher:
         Directories, since files are replaced by others: Kubernetes swaps a symbolic link beside the one that is
         named, and what is behind links may be rewritten in its own place.
         """
-        paths = [path for watched in self._watched for path in watched.paths]
+        paths = self._paths()
         found: dict[Path, int] = {}
         for directory in {path.parent for path in paths} | {path.resolve().parent for path in paths}:
             with suppress(OSError):
                 found[directory] = directory.stat().st_ino
+        return found
+
+    def _paths(self) -> list[Path]:
+        return [path for watched in self._watched for path in watched.paths]
+
+    def _state(self) -> list[tuple[int, ...]]:
+        """What tells the files from what they were; nothing of those that are missing."""
+        found: list[tuple[int, ...]] = []
+        for path in self._paths():
+            try:
+                status = path.stat()
+            except OSError:
+                found.append(())
+            else:
+                found.append(
+                    (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+                )
         return found
 
     async def _pause(self, seconds: float) -> None:

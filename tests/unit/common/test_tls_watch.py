@@ -232,6 +232,41 @@ async def test_a_defect_ends_no_watching(tmp_path: Path, log: Log, monkeypatch: 
         await eventually(lambda: text.word == "new")
 
 
+@pytest.mark.usefixtures("patient")
+async def test_other_files_of_the_directory_do_not_matter(tmp_path: Path) -> None:
+    """A database or a log that is written beside them costs no look."""
+    path = tmp_path / "word"
+    path.write_text("old")
+    text = Text(path)
+    looks: list[Watcher] = []
+    async with watched(text, told=looks.append):
+        before = len(looks)
+        for number in range(5):
+            (tmp_path / "log").write_text(f"line {number}")
+            await asyncio.sleep(0.15)
+        assert len(looks) == before
+        path.write_text("new")
+        await eventually(lambda: text.word == "new")
+
+
+async def test_a_directory_that_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was taken away and made anew, as when a volume is mounted again, is watched anew."""
+    monkeypatch.setattr(watch, "PERIOD", 0.2)
+    folder = tmp_path / "mount"
+    folder.mkdir()
+    path = folder / "word"
+    path.write_text("old")
+    text = Text(path)
+    async with watched(text) as watcher:
+        shutil.rmtree(folder)
+        await eventually(lambda: watcher.failed() == {"word": True})
+        folder.mkdir()
+        path.write_text("new")
+        await eventually(lambda: text.word == "new" and watcher.failed() == {"word": False})
+        path.write_text("newer")
+        await eventually(lambda: text.word == "newer")
+
+
 class Ending(Text):
     """With a certificate that lives for so many days, of which so many are left."""
 
@@ -250,13 +285,13 @@ class Ending(Text):
     [
         (365, 31, None),
         (365, 29, "warning"),
-        (365, 6, "warning"),
-        (365, 0.5, "warning"),
+        (365, 6, "error"),
+        (365, 0.5, "error"),
         (365, -0.1, "error"),
         # Renewed after two thirds of its life, as cert-manager does.
         (90, 29, "warning"),
         (60, 19, None),
-        (60, 6, "warning"),
+        (60, 6, "error"),
         (0.05, 0.02, None),
         (0.05, -0.01, "error"),
     ],
