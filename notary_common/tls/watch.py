@@ -160,6 +160,8 @@ class Watcher:
         if not directories:
             raise FileNotFoundError("none of the directories is there")
         seen = self._state()
+        # When that is called, the system watches: what happened until now is looked at, the rest is told.
+        asyncio.get_running_loop().call_soon(self.wake)
         changes = awatch(
             *directories,
             watch_filter=None,

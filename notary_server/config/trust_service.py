@@ -27,6 +27,16 @@ class TrustService(Section):
     key_algorithm: Annotated[str, BeforeValidator(one_of("ecdsa", "ed25519", "rsa"))] | None = Field(
         default=None, description="Kind of new keys: `ecdsa`, `ed25519` or `rsa`. Required for `remote`."
     )
+    tls_source: Annotated[str, BeforeValidator(one_of("files", "spiffe"))] = Field(
+        default="files",
+        description="`files`: those below. `spiffe`: the server's certificate, and whom to believe, from the Workload "
+        "API at `server.spiffe_socket`.",
+    )
+    spiffe_id: SpiffeId | None = Field(
+        default=None,
+        description="The signer's SPIFFE ID, e.g. `spiffe://example.org/notary-signer`, which its certificate must "
+        "have instead of the name `hostname`. Required for `spiffe`.",
+    )
     tls_ca_file: File | None = Field(
         default=None, description="CA of the signer's certificate, PEM. Without it: those the system trusts."
     )
@@ -35,16 +45,6 @@ class TrustService(Section):
     )
     tls_client_key: File | None = Field(
         default=None, description="Private key of that certificate, PEM, not encrypted."
-    )
-    tls_source: Annotated[str, BeforeValidator(one_of("files", "spiffe"))] = Field(
-        default="files",
-        description="`files`: those above. `spiffe`: the server's certificate, and whom to believe, from the Workload "
-        "API at `server.spiffe_socket`.",
-    )
-    spiffe_id: SpiffeId | None = Field(
-        default=None,
-        description="The signer's SPIFFE ID, e.g. `spiffe://example.org/notary-signer`, which its certificate must "
-        "have instead of the name `hostname`. Required for `spiffe`.",
     )
     timeout: Annotated[float, BeforeValidator(duration(0.1, 300))] = Field(
         default=10.0, description="Seconds the signer may take for one answer, 0.1 to 300."

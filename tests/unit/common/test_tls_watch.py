@@ -76,7 +76,7 @@ async def eventually(holds: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def watched(*some: Any, told: Callable[[Watcher], None] = lambda _: None) -> AsyncIterator[Watcher]:
-    """A watcher at work, which has had its first look and listens."""
+    """A watcher at work, which listens and has had its look after it began to."""
     looks = 0
 
     def looked(watcher: Watcher) -> None:
@@ -88,8 +88,7 @@ async def watched(*some: Any, told: Callable[[Watcher], None] = lambda _: None) 
     for one in some:
         watcher.add(one)
     async with watcher.running():
-        await eventually(lambda: looks > 0)
-        await asyncio.sleep(0.3)
+        await eventually(lambda: looks > any(one.paths for one in some))
         yield watcher
 
 
@@ -172,7 +171,7 @@ async def test_a_pair_on_its_way_is_no_error(tmp_path: Path, log: Log) -> None:
     renewed = Authority(tmp_path / "pki").issue("other", LOCAL_NAMES)
     async with watched(listener, told=lambda watcher: failed.append(watcher.failed()["listener"])):
         renewed.certificate.rename(pair.certificate)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.2)
         assert listener.current() is old
         renewed.key.rename(pair.key)
         await eventually(lambda: listener.current() is not old)
@@ -206,8 +205,11 @@ async def test_a_refusal_is_said_once_and_shown_until_it_is_over(
         assert len(log.about("can be used again")) == 1
 
 
-async def test_one_that_is_bad_keeps_no_other_back(tmp_path: Path, log: Log) -> None:
+async def test_one_that_is_bad_keeps_no_other_back(
+    tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each is taken by itself."""
+    monkeypatch.setattr(watch, "SETTLING", (0.01,))
     first, second = tmp_path / "first", tmp_path / "second"
     first.write_text("old")
     second.write_text("old")
@@ -252,6 +254,7 @@ async def test_other_files_of_the_directory_do_not_matter(tmp_path: Path) -> Non
 async def test_a_directory_that_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that was taken away and made anew, as when a volume is mounted again, is watched anew."""
     monkeypatch.setattr(watch, "PERIOD", 0.2)
+    monkeypatch.setattr(watch, "SETTLING", (0.01,))
     folder = tmp_path / "mount"
     folder.mkdir()
     path = folder / "word"
@@ -272,6 +275,7 @@ class Ending(Text):
 
     def __init__(self, path: Path, life: float, left: float) -> None:
         super().__init__(path)
+        self.paths = ()
         end = time.time() + left * DAY
         self.validity = Validity(end - life * DAY, end)
 
