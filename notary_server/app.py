@@ -16,6 +16,7 @@ from notary_common.database import Database, open_database
 from notary_common.tls import ReloadingContext
 from notary_common.values import Listen
 
+from .auth.token_access import TokenAccess
 from .certificates import Certificates, listening_tls, open_certificates
 from .config import ServerConfig, TrustService
 from .http.caching import CachePolicy
@@ -154,6 +155,8 @@ async def open_services(
             proxies=Proxies(config.server.trusted_proxies, config.server.forwarded_header),
         )
         access = await opened.enter_async_context(open_access(config.auth, context.clock))
+        if isinstance(access, TokenAccess):
+            certificates.watcher.add(access)
         services = Services(context, settings, metrics, Health(), access)
         watching = asyncio.create_task(services.health.watch(context, services.metrics))
         opened.push_async_callback(_end, services.health, watching)

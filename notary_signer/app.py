@@ -85,6 +85,13 @@ def _watch(metrics: Metrics, audit: ChainedLog) -> None:
     )
 
 
+def _watch_certificates(metrics: Metrics, watcher: Watcher) -> None:
+    expiry = "When the certificate in use expires, in seconds since 1970, by what it is used for."
+    failure = "Whether new certificates were there and could not be taken, by what they are used for."
+    metrics.watch_each("notary_signer_certificate_not_after_seconds", expiry, "use", watcher.expiries)
+    metrics.watch_each("notary_signer_certificate_reload_failed", failure, "use", watcher.failed)
+
+
 async def _open_database(config: SignerConfig, watcher: Watcher, stack: AsyncExitStack) -> Database:
     storage = config.storage
     url = "" if storage.db_url is None else storage.db_url.get_secret_value()
@@ -151,6 +158,7 @@ async def serve(config: SignerConfig, ready: Callable[[str], None] | None = None
         except TlsError as error:
             raise StartRefused(str(error)) from None
         signer = await opened.enter_async_context(open_signer(config, metrics, watcher))
+        _watch_certificates(metrics, watcher)
         await opened.enter_async_context(watcher.running())
         server = build_server(
             signer,

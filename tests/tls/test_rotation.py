@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -55,6 +57,24 @@ def test_five_generations_under_load(fleet: Fleet) -> None:
         fleet.metric("certificate_not_after_seconds", f"{use}_ca") for use in ("client", "signer", "database")
     ]
     assert ends == [not_after(fleet.authorities[-1].files)] * 3
+
+
+def test_the_signer_tells_its_expiries(fleet: Fleet) -> None:
+    """As the server does, to a client that may ask."""
+    shown = fleet.shown["signer_client"]
+    context = ssl.create_default_context(cafile=str(fleet.stack.ca_file))
+    context.load_cert_chain(shown.certificate, shown.key)
+    address = f"https://localhost:{fleet.stack.signer_port}/v1/metrics"
+    with urllib.request.urlopen(address, context=context, timeout=20) as answer:
+        lines = answer.read().decode().splitlines()
+    for use, pair in (("listener", "signer"), ("database_client", "database_client")):
+        (found,) = [
+            line
+            for line in lines
+            if line.startswith(f'notary_signer_certificate_not_after_seconds{{use="{use}"')
+        ]
+        assert float(found.rpartition(" ")[2]) == not_after(fleet.shown[pair])
+    assert 'notary_signer_certificate_reload_failed{use="listener"} 0.0' in lines
 
 
 def test_a_worker_that_is_replaced_shows_the_certificate_of_today(fleet: Fleet) -> None:
