@@ -218,6 +218,39 @@ def _is_prefix(word: str) -> bool:
     return not end and bool(segments) and {"", ".", ".."}.isdisjoint(segments)
 
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def networks(value: object) -> tuple[Network, ...]:
+    """Addresses and networks, as a list or as words."""
+    words = value.split() if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ValueError(f'is {kind(value)}; write a list of strings, e.g. ["10.0.0.0/8", "2001:db8::1"]')
+    return tuple(map(_network, words))
+
+
+def _network(word: str) -> Network:
+    try:
+        return ipaddress.ip_network(word)
+    except ValueError:
+        raise ValueError(
+            f'"{shown(word)}" is no address or network; write e.g. 10.1.2.3 or 10.0.0.0/8 (no bits set behind the prefix)'
+        ) from None
+
+
+_SPIFFE_ID = re.compile(r"spiffe://[a-z0-9._-]{1,255}(?:/[A-Za-z0-9._-]+)+", re.ASCII)
+
+
+def spiffe_id(value: object) -> str:
+    """The name of a workload, with a path: a trust domain alone is nobody's."""
+    name = text(value)
+    if not _SPIFFE_ID.fullmatch(name) or {".", ".."} & set(name.split("/")):
+        raise ValueError(
+            f'is "{shown(name)}"; write spiffe://TRUST-DOMAIN/PATH, e.g. spiffe://example.org/signer'
+        )
+    return name
+
+
 def host_name(value: object) -> str:
     """The name or address of a machine, without scheme, port or path; an IPv6 address with or without brackets."""
     host = text(value)
@@ -254,4 +287,6 @@ PinFile = Annotated[Path, BeforeValidator(pin_file)]
 SocketPath = Annotated[Path, BeforeValidator(socket_path)]
 TcpAddress = Annotated[InstanceOf[Listen], BeforeValidator(tcp_address)]
 Address = Annotated[InstanceOf[Listen], BeforeValidator(tcp_or_unix_address)]
+SpiffeId = Annotated[str, BeforeValidator(spiffe_id)]
+Networks = Annotated[tuple[Network, ...], BeforeValidator(networks)]
 GunPrefixes = Annotated[tuple[str, ...], BeforeValidator(gun_prefixes)]

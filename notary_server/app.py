@@ -5,23 +5,25 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from notary_common.bind import bind
 from notary_common.collector import settle
 from notary_common.command import database_target
 from notary_common.database import Database, open_database
-from notary_common.tls import client_context, server_context
+from notary_common.tls import ReloadingContext
 from notary_common.values import Listen
 
+from .auth.token_access import TokenAccess
+from .certificates import Certificates, listening_tls, open_certificates
 from .config import ServerConfig, TrustService
 from .http.caching import CachePolicy
 from .http.call import Services, Settings
+from .http.forwarded import Proxies
 from .http.health import Health
 from .http.limits import BACKLOG
-from .http.listen import bind
 from .http.server import HttpServer
 from .metrics import Metrics
 from .operations.context import Context
@@ -66,39 +68,33 @@ async def serve(config: ServerConfig, ready: Callable[[str], None]) -> None:
 async def serve_on(
     config: ServerConfig,
     listeners: Sequence[socket.socket],
-    tls: ssl.SSLContext | None,
+    tls: ReloadingContext | None,
     stopped: asyncio.Event,
     metrics: Metrics,
     ready: Callable[[], None],
 ) -> None:
     """Serve over these sockets until `stopped`, then let running requests finish; the sockets are closed.
 
-    `ready` is called as soon as connections are accepted.
+    Args:
+        tls: from `listening_tls`.
+        ready: called as soon as connections are accepted.
 
     Raises:
         TlsError, DatabaseError: what the configuration names cannot be opened.
     """
-    async with open_services(config, metrics) as services:
+    async with (
+        open_certificates(config, tls, metrics) as certificates,
+        open_services(config, metrics, certificates) as services,
+    ):
         server = HttpServer(services)
-        await server.start(listeners, tls)
+        listener = certificates.listener
+        await server.start(listeners, None if listener is None else listener.current)
         settle()
         try:
             ready()
             await stopped.wait()
         finally:
             await server.stop(config.limits.shutdown_timeout)
-
-
-def listening_tls(config: ServerConfig) -> ssl.SSLContext | None:
-    """What to listen with; None: plain HTTP.
-
-    Raises:
-        TlsError: a file cannot be used.
-    """
-    files = config.server
-    if files.tls_cert_file is None or files.tls_key_file is None:
-        return None
-    return server_context(files.tls_cert_file, files.tls_key_file, files.client_ca_file)
 
 
 def listen(config: ServerConfig) -> list[socket.socket]:
@@ -115,13 +111,17 @@ def listen(config: ServerConfig) -> list[socket.socket]:
 
 def shown_address(config: ServerConfig, listeners: Sequence[socket.socket]) -> str:
     """The address for people, with the port that was chosen for 0."""
-    scheme = "http" if config.server.tls_cert_file is None else "https"
+    scheme = "https" if config.server.secure else "http"
     return f"{scheme}://{Listen(config.server.address.host or 'localhost', listeners[0].getsockname()[1])}"
 
 
 @asynccontextmanager
-async def open_services(config: ServerConfig, metrics: Metrics) -> AsyncIterator[Services]:
+async def open_services(
+    config: ServerConfig, metrics: Metrics, certificates: Certificates
+) -> AsyncIterator[Services]:
     """Database, signer and health checks of one process; closed in reverse at the end.
+
+    From here on all certificates are watched.
 
     Raises:
         TlsError, DatabaseError: what the configuration names cannot be opened.
@@ -131,9 +131,11 @@ async def open_services(config: ServerConfig, metrics: Metrics) -> AsyncIterator
         target = database_target(config.storage, config.base_dir)
         pool = config.storage
         database = open_database(target, pool_size=pool.pool_size, pool_timeout=pool.pool_timeout)
+        if database.tls is not None:
+            certificates.watcher.add(database.tls)
         context = Context(
             store=await _open_store(database, limits.max_cache_bytes, target.in_memory, opened),
-            signer=_open_signer(config.trust_service, opened),
+            signer=_open_signer(config.trust_service, certificates.signer, opened),
             clock=SystemClock(),
             algorithm=config.trust_service.key_algorithm or "ed25519",
             limits=Limits(max_depth=limits.max_json_depth),
@@ -150,11 +152,15 @@ async def open_services(config: ServerConfig, metrics: Metrics) -> AsyncIterator
             max_upload_bytes=limits.max_upload_bytes,
             max_parts=limits.max_parts,
             request_timeout=limits.request_timeout,
+            proxies=Proxies(config.server.trusted_proxies, config.server.forwarded_header),
         )
         access = await opened.enter_async_context(open_access(config.auth, context.clock))
+        if isinstance(access, TokenAccess):
+            certificates.watcher.add(access)
         services = Services(context, settings, metrics, Health(), access)
         watching = asyncio.create_task(services.health.watch(context, services.metrics))
         opened.push_async_callback(_end, services.health, watching)
+        await opened.enter_async_context(certificates.watcher.running())
         await opened.enter_async_context(refreshing(context, SqlRenewals(database), services.metrics))
         yield services
 
@@ -177,14 +183,13 @@ async def _open_store(
     return store
 
 
-def _open_signer(trust: TrustService, opened: AsyncExitStack) -> RemoteSigner:
+def _open_signer(trust: TrustService, tls: ReloadingContext | None, opened: AsyncExitStack) -> RemoteSigner:
     if trust.type == "local":
         return LocalSigner()
-    if trust.socket is not None:
+    if trust.socket is not None or tls is None:
         signer = HttpSigner("http://signer", None, str(trust.socket), trust.timeout)
     else:
-        context = client_context(trust.tls_ca_file, trust.tls_client_cert, trust.tls_client_key)
         host = f"[{trust.hostname}]" if ":" in (trust.hostname or "") else trust.hostname
-        signer = HttpSigner(f"https://{host}:{trust.port}", context, None, trust.timeout)
+        signer = HttpSigner(f"https://{host}:{trust.port}", tls.current, None, trust.timeout)
     opened.push_async_callback(signer.close)
     return signer

@@ -171,7 +171,8 @@ def _start_workers(config: ServerConfig, logger: BoundLogger, config_file: Path,
     """Be the master of worker processes."""
     from notary_common.tls import TlsError  # noqa: PLC0415
 
-    from .app import listen, listening_tls, shown_address  # noqa: PLC0415
+    from .app import listen, shown_address  # noqa: PLC0415
+    from .certificates import listening_tls  # noqa: PLC0415
     from .workers.manager import run  # noqa: PLC0415
     from .workers.plan import Plan  # noqa: PLC0415
 
@@ -211,8 +212,11 @@ def _begin_log(config: ServerConfig, logf: LogFormat, debug: bool) -> BoundLogge
         )
     if config.reporting.bugsnag.api_key is not None:
         logger.warning("reporting.bugsnag is accepted and not used: errors are only logged")
-    if config.server.tls_cert_file is None:
-        logger.warning("server.tls_cert_file is not set: serving plain HTTP")
+    if not config.server.secure and config.server.tls_source == "files":
+        logger.warning(
+            "server.tls_cert_file is not set: serving plain HTTP; if TLS ends at a proxy in front, set "
+            "server.tls_source to terminated"
+        )
     if config.trust_service.type == "local":
         logger.error("trust_service.type is local: the signing keys are lost when this process ends")
     return logger

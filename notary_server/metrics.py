@@ -50,6 +50,11 @@ _RENEWALS_HELP: Final = "Repositories whose timestamp was, or could not be, rene
 _OVERDUE: Final = "notary_server_renewals_overdue"
 _OVERDUE_HELP: Final = "Repositories whose timestamp should have been renewed by now, by what is in the way."
 
+_NOT_AFTER: Final = "notary_server_certificate_not_after_seconds"
+_NOT_AFTER_HELP: Final = "When the certificate in use expires, in seconds since 1970, by what it is used for."
+_RELOAD: Final = "notary_server_certificate_reload_failed"
+_RELOAD_HELP: Final = "Whether new certificates were there and could not be taken, by what they are used for."
+
 OVERDUE_REASONS: Final = ("signer", "impossible")
 """The signer cannot be asked; or it holds no keys, refuses, or the stored metadata does not allow a renewal."""
 
@@ -86,6 +91,10 @@ class Metrics:
         self._overdue = Gauge(
             _OVERDUE, _OVERDUE_HELP, ("reason",), registry=registry, multiprocess_mode="livemax"
         )
+        self._not_after = Gauge(
+            _NOT_AFTER, _NOT_AFTER_HELP, ("use",), registry=registry, multiprocess_mode="livemin"
+        )
+        self._reload = Gauge(_RELOAD, _RELOAD_HELP, ("use",), registry=registry, multiprocess_mode="livemax")
 
     def _register(self) -> CollectorRegistry | None:
         """Say what `exposition` shows; where to register what counts by itself, if anywhere."""
@@ -125,6 +134,14 @@ class Metrics:
     def overdue(self, reason: str, number: int) -> None:
         """Remember what the last sweep found. `reason` is one of `OVERDUE_REASONS`."""
         self._overdue.labels(reason).set(number)
+
+    def certificate(self, use: str, not_after: float) -> None:
+        """Remember when a certificate in use expires, in seconds since 1970."""
+        self._not_after.labels(use).set(not_after)
+
+    def certificate_reload(self, use: str, *, failed: bool) -> None:
+        """Remember whether the last attempt to take new certificates failed."""
+        self._reload.labels(use).set(failed)
 
     def exposition(self) -> bytes:
         """All metrics in the Prometheus text format, version 0.0.4."""

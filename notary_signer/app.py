@@ -15,6 +15,8 @@ from notary_common.collector import settle
 from notary_common.database import Database, DatabaseError, open_database, parse_url
 from notary_common.log import get_logger
 from notary_common.schema import tables_problem
+from notary_common.tls import TlsError
+from notary_common.tls.watch import Watcher
 from notary_common.wire import Algorithm, OnlineRole
 
 from .audit.chain import ChainedLog
@@ -22,6 +24,7 @@ from .audit.log_line import LogLine
 from .audit.record import SIGNER
 from .audited import AuditedSigner
 from .auditing import OperatorLog, daemon_log
+from .certificates import open_listener
 from .clients import Clients
 from .config import SignerConfig
 from .config.limits import Limits
@@ -42,14 +45,21 @@ _log = get_logger("notary.signer")
 
 
 @asynccontextmanager
-async def open_signer(config: SignerConfig, metrics: Metrics) -> AsyncIterator[AuditedSigner]:
+async def open_signer(
+    config: SignerConfig, metrics: Metrics, watcher: Watcher
+) -> AsyncIterator[AuditedSigner]:
     """The signer ready to sign: the schema fits, the token has proved every algorithm, the audit log can be written.
+
+    Args:
+        watcher: shall watch the database's certificates, too.
 
     Raises:
         StartRefused: something is wrong with the database, the token or the audit log.
     """
     async with AsyncExitStack() as stack:
         database = await open_registry_database(config, stack)
+        if database.tls is not None:
+            watcher.add(database.tls)
         registry = SqlRegistry(database, _foreign)
         token, proved = await open_token(config, stack)
         for algorithm, keeping in proved.items():
@@ -86,6 +96,13 @@ def _watch(metrics: Metrics, audit: ChainedLog) -> None:
         "Records that could not be written.",
         lambda: audit.failures,
     )
+
+
+def _watch_certificates(metrics: Metrics, watcher: Watcher) -> None:
+    expiry = "When the certificate in use expires, in seconds since 1970, by what it is used for."
+    failure = "Whether new certificates were there and could not be taken, by what they are used for."
+    metrics.watch_each("notary_signer_certificate_not_after_seconds", expiry, "use", watcher.expiries)
+    metrics.watch_each("notary_signer_certificate_reload_failed", failure, "use", watcher.failed)
 
 
 async def open_registry_database(config: SignerConfig, stack: AsyncExitStack) -> Database:
@@ -165,8 +182,15 @@ async def serve(config: SignerConfig, ready: Callable[[str], None] | None = None
     for problem in harden():
         _log.warning(problem)
     stop = _stop_signal()
-    metrics = Metrics()
-    async with open_signer(config, metrics) as signer:
+    async with AsyncExitStack() as opened:
+        metrics, watcher = Metrics(), Watcher()
+        try:
+            listener = await opened.enter_async_context(open_listener(config.server, watcher))
+        except TlsError as error:
+            raise StartRefused(str(error)) from None
+        signer = await opened.enter_async_context(open_signer(config, metrics, watcher))
+        _watch_certificates(metrics, watcher)
+        await opened.enter_async_context(watcher.running())
         server = build_server(
             signer,
             metrics,
@@ -181,7 +205,7 @@ async def serve(config: SignerConfig, ready: Callable[[str], None] | None = None
         )
         await runner.setup()
         try:
-            address = await listen(runner, config.server)
+            address = await listen(runner, config.server, listener)
             settle()
             if ready is not None:
                 ready(address)

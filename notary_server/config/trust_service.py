@@ -8,8 +8,8 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from notary_common.config import Problem, Section
-from notary_common.sections import together
-from notary_common.values import File, Host, Port, SocketPath, duration, one_of
+from notary_common.sections import spiffe_problems, together
+from notary_common.values import File, Host, Port, SocketPath, SpiffeId, duration, one_of
 
 
 class TrustService(Section):
@@ -26,6 +26,16 @@ class TrustService(Section):
     )
     key_algorithm: Annotated[str, BeforeValidator(one_of("ecdsa", "ed25519", "rsa"))] | None = Field(
         default=None, description="Kind of new keys: `ecdsa`, `ed25519` or `rsa`. Required for `remote`."
+    )
+    tls_source: Annotated[str, BeforeValidator(one_of("files", "spiffe"))] = Field(
+        default="files",
+        description="`files`: those below. `spiffe`: the server's certificate, and whom to believe, from the Workload "
+        "API at `server.spiffe_socket`.",
+    )
+    spiffe_id: SpiffeId | None = Field(
+        default=None,
+        description="The signer's SPIFFE ID, e.g. `spiffe://example.org/notary-signer`, which its certificate must "
+        "have instead of the name `hostname`. Required for `spiffe`.",
     )
     tls_ca_file: File | None = Field(
         default=None, description="CA of the signer's certificate, PEM. Without it: those the system trusts."
@@ -66,6 +76,20 @@ def _remote_problems(raw: Mapping[str, object]) -> list[Problem]:
             for key in network
             if raw.get(key) is None
         ]
+    if raw.get("trust_service.tls_source") == "spiffe":
+        problems += _spiffe_problems(raw)
     if raw.get("trust_service.key_algorithm") is None:
         problems.append(Problem("trust_service.key_algorithm", "is missing; write ecdsa, ed25519 or rsa"))
     return problems
+
+
+def _spiffe_problems(raw: Mapping[str, object]) -> list[Problem]:
+    problems = [
+        Problem(f"trust_service.{key}", "stands beside trust_service.tls_source spiffe; keep one of the two")
+        for key in ("tls_ca_file", "tls_client_cert", "tls_client_key", "socket")
+        if raw.get(f"trust_service.{key}") is not None
+    ]
+    if raw.get("trust_service.spiffe_id") is None:
+        # Everybody in the trust domain has a certificate of its CA.
+        problems.append(Problem("trust_service.spiffe_id", "is missing; say which workload the signer is"))
+    return problems + spiffe_problems(raw, "trust_service.tls_source")

@@ -134,12 +134,12 @@ class AiohttpServer(web.Server):
                 outcome = found
             else:
                 body = partial(read_body, request, settings.max_upload_bytes, settings.request_timeout)
-                client = client_address(request.transport)
+                client = client_address(request.transport, request.headers, settings.proxies)
                 outcome = await answer(services, found, request.headers, client, body, request_id)
         finally:
             connection.request_ended()
         record(
-            services.metrics,
+            services,
             outcome,
             request.method,
             request.raw_path,

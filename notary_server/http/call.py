@@ -11,6 +11,7 @@ from notary_server.operations.context import Context
 from notary_server.tuf.names import Gun, RoleName
 
 from .caching import CachePolicy
+from .forwarded import Proxies
 from .health import Health
 
 
@@ -22,6 +23,7 @@ class Settings:
         gun_prefixes: repositories that are served, by the beginning of their name; all if empty.
         max_upload_bytes, max_parts: bounds on one publish.
         request_timeout: seconds that a client may take to send one request.
+        proxies: whose word about a client's address is taken.
     """
 
     caching: CachePolicy = field(default_factory=CachePolicy)
@@ -29,6 +31,7 @@ class Settings:
     max_upload_bytes: int = 100 << 20
     max_parts: int = 256
     request_timeout: float = 60.0
+    proxies: Proxies = field(default_factory=Proxies)
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,10 +122,9 @@ class PlainConnection(asyncio.Protocol):
     async def _answer(self, request: PlainRequest, found: Address, request_id: str, started: float) -> None:
         structlog.contextvars.bind_contextvars(**{"http.request.id": request_id})
         try:
-            client = client_address(self._transport)
-            outcome = await answer(
-                self._traffic.services, found, request.fields, client, _no_body, request_id
-            )
+            services = self._traffic.services
+            client = client_address(self._transport, request.fields, services.settings.proxies)
+            outcome = await answer(services, found, request.fields, client, _no_body, request_id)
         finally:
             self.busy = False
         self._send(request, outcome, request_id, started)
@@ -134,8 +133,8 @@ class PlainConnection(asyncio.Protocol):
     def _send(self, request: PlainRequest, outcome: Outcome, request_id: str, started: float) -> None:
         transport = self._transport
         seconds = time.perf_counter() - started
-        metrics = self._traffic.services.metrics
-        record(metrics, outcome, "GET", request.target, request.fields, transport, seconds)
+        services = self._traffic.services
+        record(services, outcome, "GET", request.target, request.fields, transport, seconds)
         if transport is None:
             return
         last = request.last or outcome.answer.close or self._ending or self._traffic.stopping

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 from weakref import WeakSet
 
+from notary_common.accept import Acceptor
 from notary_common.log import get_logger
 
 from . import limits
-from .accept import Acceptor
 from .aiohttp_connection import AiohttpConnection, AiohttpServer
 from .call import Services
 from .plain_connection import PlainConnection
@@ -34,9 +34,24 @@ class HttpServer:
         self._plain: WeakSet[PlainConnection] = WeakSet()
         self._listening: list[Acceptor] = []
 
-    async def start(self, listeners: Sequence[socket.socket], tls: ssl.SSLContext | None) -> None:
-        """Accept connections on sockets that are bound already; they are closed by `stop`."""
-        self._listening = [Acceptor(listener, tls, self._connection) for listener in listeners]
+    async def start(
+        self, listeners: Sequence[socket.socket], tls: Callable[[], ssl.SSLContext] | None
+    ) -> None:
+        """Accept connections on sockets that are bound already; they are closed by `stop`.
+
+        Args:
+            tls: asked for the context of each connection; None: plain HTTP.
+        """
+        self._listening = [
+            Acceptor(
+                listener,
+                tls,
+                self._connection,
+                backlog=limits.BACKLOG,
+                handshake_timeout=limits.HANDSHAKE_TIMEOUT,
+            )
+            for listener in listeners
+        ]
 
     async def stop(self, seconds: float) -> None:
         """Accept nothing more, let running requests finish for so many seconds at most, close everything."""

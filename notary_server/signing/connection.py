@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+import time
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -15,6 +16,8 @@ MAX_RESPONSE_BYTES: Final = 1 << 20
 """64 described keys are some 40 kB."""
 MAX_HEAD_BYTES: Final = 16 * 1024
 """The signer's head has a few hundred bytes; one in front of it may add some."""
+LIFETIME: Final = 300.0
+"""Seconds for which a connection over TLS is used: what the signer's certificate was checked against changes."""
 
 _STATUS: Final = re.compile(rb"HTTP/1\.([01]) ([2-5][0-9][0-9]) ")
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r\n", re.IGNORECASE)
@@ -38,11 +41,19 @@ class Connection:
         self._reader = reader
         self._writer = writer
         self._last = False
+        self._born = time.monotonic()
 
     @property
     def ended(self) -> bool:
         """See above."""
         return self._last or self._reader.at_eof() or self._writer.is_closing()
+
+    def fresh(self, tls: ssl.SSLContext | None) -> bool:
+        """Whether its handshake was made with the context `tls`, and not too long ago."""
+        if tls is None:
+            return True
+        young = time.monotonic() - self._born < LIFETIME
+        return young and self._writer.get_extra_info("sslcontext") is tls
 
     async def exchange(self, method: str, path: str, data: bytes, request_id: str) -> tuple[int, bytes]:
         """Send JSON (or nothing, if `data` is empty); status and body of the answer.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final, cast
 
 from notary_common import wire
@@ -27,13 +27,18 @@ class HttpSigner:
     """
 
     def __init__(
-        self, base_url: str, ssl: ssl.SSLContext | None, unix_socket: str | None, timeout: float
+        self,
+        base_url: str,
+        ssl: Callable[[], ssl.SSLContext | None] | ssl.SSLContext | None,
+        unix_socket: str | None,
+        timeout: float,
     ) -> None:
         """Nothing is opened yet.
 
         Args:
             base_url: `https://host:port`; `http://signer` or the like with a Unix socket.
-            ssl: with the client's certificate; None with a Unix socket.
+            ssl: with the client's certificate, asked at each new connection where it can change; None with a Unix
+                socket.
             unix_socket: path of the signer's socket, or None for TCP.
             timeout: seconds for one call.
         """

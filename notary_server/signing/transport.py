@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, TypeVar
@@ -35,13 +36,13 @@ class Endpoint:
 
     Attributes:
         base_url: `https://host:port`; for a Unix socket only its scheme counts.
-        tls: for `https`; None: what the system believes.
+        tls: for `https`, asked at each new connection where it can change; None: what the system believes.
         unix_socket: path of the socket, or None for TCP.
         timeout: seconds for one call, repetition included.
     """
 
     base_url: str
-    tls: ssl.SSLContext | None
+    tls: Callable[[], ssl.SSLContext | None] | ssl.SSLContext | None
     unix_socket: str | None
     timeout: float
 
@@ -85,9 +86,11 @@ class Transport:
             raise SignerRefused("the signer's answer cannot be understood") from None
 
     async def _exchange(self, method: str, path: str, data: bytes) -> tuple[int, bytes]:
+        endpoint = self._endpoint
+        tls = endpoint.tls() if callable(endpoint.tls) else endpoint.tls
         while self._idle:
             kept = self._idle.pop()
-            if kept.ended:
+            if kept.ended or not kept.fresh(tls):
                 kept.close()
                 continue
             try:
@@ -97,9 +100,8 @@ class Transport:
                 # gives the unused key again), so once more over a new one.
                 await self.close()
                 break
-        endpoint = self._endpoint
         async with asyncio.timeout(CONNECT_TIMEOUT):
-            fresh = await connect(endpoint.base_url, endpoint.tls, endpoint.unix_socket)
+            fresh = await connect(endpoint.base_url, tls, endpoint.unix_socket)
         return await self._over(fresh, method, path, data)
 
     async def _over(self, connection: Connection, method: str, path: str, data: bytes) -> tuple[int, bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -13,12 +14,12 @@ from typing import Any, Self, TypeVar
 
 import uvloop
 
+from notary_common.bind import bind
 from notary_common.database import open_database, parse_url
 from notary_common.migrate import upgrade_open
 from notary_server.auth.access import AccessController, Everybody
 from notary_server.http.call import Services, Settings
 from notary_server.http.health import Health
-from notary_server.http.listen import bind
 from notary_server.http.server import HttpServer
 from notary_server.metrics import Metrics
 from notary_server.operations.context import Context
@@ -55,6 +56,7 @@ class Running:
     wrap_signer: Callable[[RemoteSigner], RemoteSigner] = lambda signer: signer
     max_changes: int = 1000
     access: AccessController = field(default_factory=Everybody)
+    tls: Callable[[], ssl.SSLContext] | None = None
 
     def __post_init__(self) -> None:
         self.clock = SettableClock()
@@ -94,7 +96,7 @@ class Running:
         server = HttpServer(self.services)
         listeners = bind("127.0.0.1", 0)
         self.port = listeners[0].getsockname()[1]
-        await server.start(listeners, None)
+        await server.start(listeners, self.tls)
         self._ready.set()
         await self._stopped.wait()
         await server.stop(self.seconds)

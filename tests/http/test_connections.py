@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import structlog
 
-from notary_server.http.listen import bind
+from notary_common.bind import bind
 from notary_server.ports import StoredFile
 from notary_server.tuf.names import RoleName, Sha256Hex
 

@@ -13,9 +13,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any, Final
 
-from notary_common.log import get_logger
-
-from . import limits
+from .log import get_logger
 
 PAUSE: Final = 0.1
 """Seconds without accepting when the system has no descriptors left: connections wait meanwhile."""
@@ -29,16 +27,27 @@ class Acceptor:
     def __init__(
         self,
         listener: socket.socket,
-        tls: ssl.SSLContext | None,
-        protocol: Callable[[], asyncio.Protocol],
+        tls: Callable[[], ssl.SSLContext] | None,
+        protocol: Callable[[], asyncio.BaseProtocol],
+        *,
+        backlog: int,
+        handshake_timeout: float,
     ) -> None:
-        """`listener` is bound and non-blocking, and belongs to the acceptor from now on."""
+        """Begin to accept.
+
+        Args:
+            listener: bound and non-blocking; belongs to the acceptor from now on.
+            tls: asked for the context of each connection when it is accepted; None: plain text.
+            backlog: connections that may wait to be accepted.
+            handshake_timeout: seconds for the handshake of TLS.
+        """
         self._listener = listener
         self._tls = tls
         self._protocol = protocol
+        self._handshake_timeout = handshake_timeout
         self._loop = asyncio.get_running_loop()
         self._opening: set[asyncio.Task[Any]] = set()
-        listener.listen(limits.BACKLOG)
+        listener.listen(backlog)
         self._loop.add_reader(listener, self._accept)
 
     def close(self) -> None:
@@ -69,8 +78,8 @@ class Acceptor:
             await self._loop.connect_accepted_socket(
                 self._protocol,
                 accepted,
-                ssl=self._tls,
-                ssl_handshake_timeout=limits.HANDSHAKE_TIMEOUT if self._tls else None,
+                ssl=self._tls and self._tls(),
+                ssl_handshake_timeout=self._handshake_timeout if self._tls else None,
             )
 
     def _resume(self) -> None:
