@@ -13,15 +13,20 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from notary_common.collector import settle
 from notary_common.command import database_target
 from notary_common.database import Database, open_database
+from notary_common.guests import connections
+from notary_common.journal import Journal
 from notary_common.tls import client_context, server_context
 from notary_common.values import Listen
 
 from .config import ServerConfig, TrustService
+from .config.audit import Audit
+from .http.audit import AuditLog
 from .http.caching import CachePolicy
 from .http.call import Services, Settings
 from .http.health import Health
 from .http.limits import BACKLOG
 from .http.listen import bind
+from .http.rate import RateLimits, Rates
 from .http.server import HttpServer
 from .metrics import Metrics
 from .operations.context import Context
@@ -136,7 +141,14 @@ async def open_services(config: ServerConfig, metrics: Metrics) -> AsyncIterator
             signer=_open_signer(config.trust_service, opened),
             clock=SystemClock(),
             algorithm=config.trust_service.key_algorithm or "ed25519",
-            limits=Limits(max_depth=limits.max_json_depth),
+            limits=Limits(
+                max_bytes=limits.max_file_bytes,
+                max_values=limits.max_json_values,
+                max_depth=limits.max_json_depth,
+                max_signatures=limits.max_signatures,
+                max_keys=limits.max_keys,
+                max_delegations=limits.max_delegations,
+            ),
             max_changes=limits.max_changefeed_records,
             publishing=asyncio.Semaphore(limits.max_concurrent_publishes),
             publish_wait=limits.publish_wait,
@@ -149,10 +161,20 @@ async def open_services(config: ServerConfig, metrics: Metrics) -> AsyncIterator
             gun_prefixes=tuple(config.repositories.gun_prefixes),
             max_upload_bytes=limits.max_upload_bytes,
             max_parts=limits.max_parts,
+            max_buffered_bytes=limits.max_buffered_bytes,
+            min_upload_rate=limits.min_upload_rate,
+            max_connections=connections(limits.max_connections),
+            max_client_connections=limits.max_client_connections,
+            header_timeout=limits.header_timeout,
             request_timeout=limits.request_timeout,
         )
+        rates = RateLimits(
+            limits.client_writes, limits.repository_writes, limits.client_keys, limits.repository_keys
+        )
+        audit = _open_audit(config.audit)
+        await opened.enter_async_context(audit.kept())
         access = await opened.enter_async_context(open_access(config.auth, context.clock))
-        services = Services(context, settings, metrics, Health(), access)
+        services = Services(context, settings, metrics, Health(), access, Rates(rates), audit)
         watching = asyncio.create_task(services.health.watch(context, services.metrics))
         opened.push_async_callback(_end, services.health, watching)
         await opened.enter_async_context(refreshing(context, SqlRenewals(database), services.metrics))
@@ -175,6 +197,12 @@ async def _open_store(
 
         await upgrade_open(database, "server", lambda _: None)
     return store
+
+
+def _open_audit(audit: Audit) -> AuditLog:
+    if audit.file is None:
+        return AuditLog()
+    return AuditLog(Journal(audit.file, audit.max_bytes, audit.kept_files))
 
 
 def _open_signer(trust: TrustService, opened: AsyncExitStack) -> RemoteSigner:

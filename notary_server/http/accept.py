@@ -11,14 +11,19 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
+from notary_common.guests import Guest, Guests
 from notary_common.log import get_logger
+from notary_common.network import network
 
 from . import limits
 
 PAUSE: Final = 0.1
 """Seconds without accepting when the system has no descriptors left: connections wait meanwhile."""
+STALL_SECONDS: Final = 60.0
+"""For which a client may take nothing of an answer, all of which is kept for it, or not confirm what it got."""
 
 _log = get_logger()
 
@@ -30,9 +35,11 @@ class Acceptor:
         self,
         listener: socket.socket,
         tls: ssl.SSLContext | None,
-        protocol: Callable[[], asyncio.Protocol],
+        guests: Guests,
+        protocol: Callable[[Guest], asyncio.Protocol],
     ) -> None:
         """`listener` is bound and non-blocking, and belongs to the acceptor from now on."""
+        self._guests = guests
         self._listener = listener
         self._tls = tls
         self._protocol = protocol
@@ -48,7 +55,7 @@ class Acceptor:
 
     def _accept(self) -> None:
         try:
-            accepted, _ = self._listener.accept()
+            accepted, peer = self._listener.accept()
         except (BlockingIOError, ConnectionAbortedError, InterruptedError):
             return  # another process was quicker, or the client has left
         except OSError as error:
@@ -59,20 +66,38 @@ class Acceptor:
         accepted.setblocking(False)
         # Without this, the second small answer on a connection waits for the first to be confirmed.
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        task = self._loop.create_task(self._open(accepted))
+        # The system does what a timer for every answer would.
+        stall = int(STALL_SECONDS * 1000)
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stall)
+        guest = self._guests.enter(network(peer[0]), partial(_hang_up, accepted))
+        if guest is None:
+            accepted.close()
+            return
+        task = self._loop.create_task(self._open(accepted, guest))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
 
-    async def _open(self, accepted: socket.socket) -> None:
-        # Whoever breaks off a handshake, or never begins one, is nobody's concern.
-        with contextlib.suppress(OSError):
+    async def _open(self, accepted: socket.socket, guest: Guest) -> None:
+        try:
             await self._loop.connect_accepted_socket(
-                self._protocol,
+                partial(self._protocol, guest),
                 accepted,
                 ssl=self._tls,
                 ssl_handshake_timeout=limits.HANDSHAKE_TIMEOUT if self._tls else None,
             )
+        except OSError:
+            # Whoever breaks off a handshake, or never begins one, is nobody's concern.
+            guest.leave()
+        except BaseException:
+            guest.leave()
+            raise
 
     def _resume(self) -> None:
         if self._listener.fileno() != -1:
             self._loop.add_reader(self._listener, self._accept)
+
+
+def _hang_up(accepted: socket.socket) -> None:
+    """Break off a handshake under way."""
+    with contextlib.suppress(OSError):
+        accepted.shutdown(socket.SHUT_RDWR)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 from weakref import WeakSet
 
+from notary_common.guests import Guest, Guests
 from notary_common.log import get_logger
 
 from . import limits
@@ -25,18 +26,26 @@ _log = get_logger()
 
 
 class HttpServer:
-    """Serves on sockets that its caller has bound; knows nothing of processes and signals."""
+    """Serves on sockets that its caller has bound; knows nothing of processes and signals.
+
+    Attributes:
+        guests: the places of all open connections.
+        bodies: the memory that request bodies take.
+    """
 
     def __init__(self, services: Services) -> None:
         """Call this, like everything here, in the running event loop."""
         self._traffic = Traffic(services)
+        self.bodies = self._traffic.bodies
         self._aiohttp = AiohttpServer(self._traffic)
         self._plain: WeakSet[PlainConnection] = WeakSet()
+        settings = services.settings
+        self.guests = Guests(settings.max_connections, settings.max_client_connections)
         self._listening: list[Acceptor] = []
 
     async def start(self, listeners: Sequence[socket.socket], tls: ssl.SSLContext | None) -> None:
         """Accept connections on sockets that are bound already; they are closed by `stop`."""
-        self._listening = [Acceptor(listener, tls, self._connection) for listener in listeners]
+        self._listening = [Acceptor(listener, tls, self.guests, self._connection) for listener in listeners]
 
     async def stop(self, seconds: float) -> None:
         """Accept nothing more, let running requests finish for so many seconds at most, close everything."""
@@ -57,8 +66,8 @@ class HttpServer:
         for one in list(self._plain):
             one.abort()
 
-    def _connection(self) -> PlainConnection:
-        return PlainConnection(self._traffic, self._aiohttp, self._plain)
+    def _connection(self, guest: Guest) -> PlainConnection:
+        return PlainConnection(self._traffic, guest, self._aiohttp, self._plain)
 
     def _connections(self) -> list[PlainConnection | AiohttpConnection]:
         others = [one for one in self._aiohttp.connections if isinstance(one, AiohttpConnection)]
