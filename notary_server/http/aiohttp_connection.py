@@ -91,6 +91,11 @@ class AiohttpConnection(web.RequestHandler):
         """Its answer is known."""
         self.busy = False
 
+    def log_exception(self, *arguments: Any, **fields: Any) -> None:
+        """Not what aiohttp finds when it reads on after the answer: anybody can end a body early, as often as they like."""
+        if not isinstance(fields.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*arguments, **fields)
+
     def handle_error(
         self,
         request: web.BaseRequest,
