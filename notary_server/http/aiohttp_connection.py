@@ -73,6 +73,11 @@ class AiohttpConnection(web.RequestHandler):
             return False
         if self._current_request is not None:
             self._end_body(self._current_request)
+        elif self._request_in_progress or self._messages:
+            # What is being sent did not know yet that it would be the last.
+            self.close()
+        else:
+            return False
         return True
 
     def abort(self) -> None:

@@ -56,7 +56,7 @@ CHUNKED = (
 LINES = (*PIECES, b"\r\n", b"Transfer-Encoding: chunked\r\n", b"Content-Length: 5\r\n", b"Content-Length: -1\r\n", b"HTTP/1.0",
          b"Expect: 100-continue\r\n", b"Upgrade: websocket\r\nConnection: upgrade\r\n", b"X: " + b"y" * 9000, b"PATCH ", b"0\r\n\r\n")  # fmt: skip
 EXPECTED = frozenset({200, 301, 400, 404, 405, 413})
-_STATUS = re.compile(rb"^HTTP/1\.[01] (\d{3}) ")
+_STATUS = re.compile(rb"^HTTP/(?:1\.[01]|0\.9) (\d{3}) ")
 
 
 def targets(data: st.DataObject) -> bool:
@@ -76,7 +76,7 @@ def targets(data: st.DataObject) -> bool:
             assert gun_problem(found.gun) is None
             assert found.wanted is not None
             assert found.wanted.gun == found.gun
-            again = resolve(method, quote(decoded.clean_path), ())
+            again = resolve(method, quote(decoded.clean_path.encode("utf-8", "surrogateescape")), ())
             assert isinstance(again, Address)
             assert (again.gun, again.role, again.selector) == (found.gun, found.role, found.selector)
     return decoded is not None
