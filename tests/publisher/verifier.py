@@ -226,7 +226,7 @@ class Verifier:
         good: set[str] = set()
         for one in document["signatures"]:
             filed = one["keyid"]
-            if filed not in (rule["keyids"] or []) or not _well_formed(keys.get(filed)):
+            if filed not in (rule.get("keyids") or []) or not _well_formed(keys.get(filed)):
                 continue
             if key_id(keys[filed]) != filed:
                 self._say(f"{role}: a key is filed under a wrong ID")
@@ -284,5 +284,5 @@ class Verifier:
                 continue
             signed = self._listed(name, snapshot)
             if signed is not None:
-                self._signatures(name, parent["delegations"]["keys"], rule)
+                self._signatures(name, parent["delegations"].get("keys") or {}, rule)
                 self._delegations(signed, snapshot, depth + 1)
