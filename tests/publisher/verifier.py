@@ -207,7 +207,10 @@ class Verifier:
         reply = self.client.role(self.gun, f"{role}.{digest}.json")
         if reply.status == 200:
             for name, value in listed["hashes"].items():
-                if hashlib.new(name, reply.body).digest() != base64.b64decode(value):
+                # Hashes of other kinds are nobody's concern, as with Go clients.
+                if name in {"sha256", "sha512"} and hashlib.new(
+                    name, reply.body
+                ).digest() != base64.b64decode(value):
                     self._say(f"{role}: {name} is not the listed one")
             if len(reply.body) != listed["length"]:
                 self._say(f"{role}: length is not the listed one")
