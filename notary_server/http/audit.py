@@ -10,6 +10,8 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from notary_common.journal import Journal, sync
 from notary_common.log import get_logger
+from notary_common.network import network
 from notary_server.auth.access import ANONYMOUS, Identity, Wanted
 from notary_server.errors import InvalidGun, NotaryError, TooManyRequests, Unauthorized, Unavailable
 from notary_server.tuf.names import Gun
@@ -33,6 +36,9 @@ SYNC_SECONDS: Final = 1.0
 """Between two times that the file is put on the disk."""
 MAX_FILES: Final = 256
 """Files of one publish that are recorded one by one."""
+MAX_REFUSALS: Final = 100
+"""Refusals for want of access, or of a possible name, that are recorded of one client in a minute: nobody needs rights for
+these, so they could push the rest out of the file. The log has all of them."""
 MAX_TARGET: Final = 1024
 """Characters of an address that are recorded."""
 LOGGER: Final = "notary.audit"
@@ -101,6 +107,18 @@ class AuditLog:
         # A level of its own, so that the level of the log does not silence it.
         logging.getLogger(LOGGER).setLevel(logging.INFO)
         self._stream = get_logger(LOGGER)
+        self._minute = 0
+        self._refusals: Counter[str] = Counter()
+
+    def takes_refusal(self, client: str) -> bool:
+        """Whether one more refusal of this client's is to be recorded in this minute."""
+        minute = int(time.monotonic() // 60)
+        if minute != self._minute:
+            self._minute = minute
+            self._refusals.clear()
+        sender = network(client)
+        self._refusals[sender] += 1
+        return self._refusals[sender] <= MAX_REFUSALS
 
     def require(self) -> None:
         """Return if entries can be written.
@@ -189,14 +207,14 @@ def access_refused(
     A request without credentials is not recorded: it is how every client learns where to get them, and anybody can
     send any number.
     """
-    if "authorization" in headers:
+    if "authorization" in headers and audit.takes_refusal(client):
         audit.write(Entry("access", wanted.gun, client, request_id), "refused", error)
 
 
 def name_refused(audit: AuditLog, operation: str | None, target: str, client: str, request_id: str) -> None:
     """Record a write to an address that names no repository of this server; `operation` as metrics call it."""
     action = _ACTIONS.get(operation or "")
-    if action is not None:
+    if action is not None and audit.takes_refusal(client):
         # No name that anybody could take for that of a repository: it is the address as sent.
         entry = Entry(action, Gun(target[:MAX_TARGET]), client, request_id)
         audit.write(entry, "refused", InvalidGun("the address names no repository that this server takes"))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from . import configuration, publishing, requests, uploads
+from . import configuration, publishing, requests, tokens, uploads
 
 Target = Callable[[st.DataObject], bool]
 """Tries one input; whether it was accepted. Raises AssertionError, or what should not have been raised."""
@@ -23,6 +23,9 @@ TARGETS: dict[str, Target] = {
     "request target": requests.targets,
     "plain request": requests.plain,
     "request to a server": requests.whole,
+    "token, bent bytes": tokens.bent_bytes,
+    "token, bent and signed": tokens.bent_and_signed,
+    "keys of tokens": tokens.key_sets,
     "configuration file": configuration.files,
     "environment": configuration.environment,
 }

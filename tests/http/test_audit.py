@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from notary_common.journal import Journal
 from notary_server.auth.access import Wanted
 from notary_server.errors import Unauthorized
-from notary_server.http.audit import AuditLog, access_refused
+from notary_server.http.audit import MAX_REFUSALS, AuditLog, access_refused, name_refused
 from notary_server.http.rate import RateLimits, Rates
 from notary_server.tuf.names import Gun
 from tests.publisher import Publisher
@@ -170,3 +170,24 @@ def test_access_that_is_refused_is_recorded_if_somebody_claimed_it(tmp_path: Pat
     entry = json.loads(line)
     assert (entry["action"], entry["outcome"], entry["code"]) == ("access", "refused", "UNAUTHORIZED")
     assert "secret" not in line
+
+
+def test_whoever_is_refused_again_and_again_does_not_fill_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bounded number of lines in a minute for each client; another client's, and the next minute's, are written."""
+    now = [600.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    path = tmp_path / "audit.log"
+    audit = AuditLog(Journal(path, 1 << 20, 1))
+
+    def refuse(client: str, times: int) -> int:
+        before = len(path.read_text().splitlines()) if path.exists() else 0
+        for _ in range(times):
+            name_refused(audit, "DeleteTUF", "/v2/%00/_trust/tuf/", client, "id")
+        return len(path.read_text().splitlines()) - before
+
+    assert refuse("192.0.2.1", 500) == MAX_REFUSALS
+    assert refuse("192.0.2.2", 1) == 1
+    now[0] += 60
+    assert refuse("192.0.2.1", 1) == 1

@@ -74,6 +74,8 @@ ADDRESSES = {
 class Recorder:
     """Implements `AccessController` and, around a store, `MetadataStore`: what was authorised, what was looked up."""
 
+    guarded = True
+
     def __init__(self) -> None:
         self.authorized: list[str] = []
         self.looked_up: list[str] = []
