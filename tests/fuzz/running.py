@@ -29,7 +29,7 @@ TARGETS: dict[str, Target] = {
     "configuration file": configuration.files,
     "environment": configuration.environment,
 }
-BATCH = 2000
+BATCH = 500
 """Inputs of one run of hypothesis, which remembers all of them."""
 
 
