@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 
 from .running import TARGETS, fuzz
 
-SLOW = {"publish, bent bytes": 40, "publish, bent and signed": 60, "request to a server": 100}
+SLOW = {
+    "environment": 60,
+    "configuration file": 100,
+    "publish, bent bytes": 40,
+    "publish, bent and signed": 60,
+    "request to a server": 100,
+}
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -135,12 +135,12 @@ def test_a_body_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_body_in_time_is_taken_however_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow network that brings enough in each stretch of time is none the worse."""
-    monkeypatch.setattr(body, "PACE_SECONDS", 0.5)
-    with Running(Settings(min_upload_rate=100)) as server, connect(server) as one:
-        one.sendall(HEAD + b"Connection: close\r\nContent-Length: 1000\r\n\r\n")
-        for _ in range(10):
+    monkeypatch.setattr(body, "PACE_SECONDS", 2.0)
+    with Running(Settings(min_upload_rate=50)) as server, connect(server) as one:
+        one.sendall(HEAD + b"Connection: close\r\nContent-Length: 1200\r\n\r\n")
+        for _ in range(12):
             one.sendall(b"x" * 100)
-            time.sleep(0.1)
+            time.sleep(0.2)
         assert RawReply(read_all(one)).status == 400
 
 
