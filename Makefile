@@ -1,6 +1,6 @@
 # The few commands a person types. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run demo bench test lint format types unit e2e lock clean
+.PHONY: help run demo bench fuzz test lint format types unit e2e lock clean
 SHELL := /bin/bash
 python := .venv/bin/python
 typed := notary_common notary_server notary_signer migrations deploy bench tests
@@ -19,6 +19,10 @@ demo: ## Publish, list and verify with the real notary client, while `make run` 
 bench: ## Measure against Notary 0.7.0, all rows of bench/README.md, about 25 minutes
 	@deploy/local/bootstrap bench
 	$(python) -m bench
+
+fuzz: ## Try INPUTS=20000 inputs on each reader of what strangers send, and say how many; about 20 minutes
+	@deploy/local/bootstrap test
+	$(python) -m tests.fuzz --inputs $(or $(INPUTS),20000)
 
 test: ## Everything: installs what it needs, then lint, types, all tests
 	@deploy/local/bootstrap test

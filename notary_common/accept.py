@@ -10,13 +10,15 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from .log import get_logger
 
 PAUSE: Final = 0.1
 """Seconds without accepting when the system has no descriptors left: connections wait meanwhile."""
+STALL_SECONDS: Final = 60.0
+"""For which a client may take nothing of an answer, all of which is kept for it, or not confirm what it got."""
 
 _log = get_logger()
 
@@ -57,7 +59,7 @@ class Acceptor:
 
     def _accept(self) -> None:
         try:
-            accepted, _ = self._listener.accept()
+            accepted, peer = self._listener.accept()
         except (BlockingIOError, ConnectionAbortedError, InterruptedError):
             return  # another process was quicker, or the client has left
         except OSError as error:
@@ -68,19 +70,38 @@ class Acceptor:
         accepted.setblocking(False)
         # Without this, the second small answer on a connection waits for the first to be confirmed.
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        task = self._loop.create_task(self._open(accepted))
+        # The system does what a timer for every answer would.
+        stall = int(STALL_SECONDS * 1000)
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stall)
+        self.welcome(accepted, str(peer[0]))
+
+    def welcome(self, accepted: socket.socket, address: str) -> None:
+        """Open the connection that a client at `address` has made; overridden where not every client is let in."""
+        self.begin(self._open_or_not(accepted))
+
+    def begin(self, opening: Coroutine[Any, Any, None]) -> None:
+        """Let a connection open while others are accepted."""
+        task = self._loop.create_task(opening)
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
 
-    async def _open(self, accepted: socket.socket) -> None:
+    async def open(self, accepted: socket.socket, protocol: Callable[[], asyncio.BaseProtocol]) -> None:
+        """Return when the handshake is over and `protocol` serves the connection.
+
+        Raises:
+            OSError: the client broke the handshake off, or never began it.
+        """
+        await self._loop.connect_accepted_socket(
+            protocol,
+            accepted,
+            ssl=self._tls and self._tls(),
+            ssl_handshake_timeout=self._handshake_timeout if self._tls else None,
+        )
+
+    async def _open_or_not(self, accepted: socket.socket) -> None:
         # Whoever breaks off a handshake, or never begins one, is nobody's concern.
         with contextlib.suppress(OSError):
-            await self._loop.connect_accepted_socket(
-                self._protocol,
-                accepted,
-                ssl=self._tls and self._tls(),
-                ssl_handshake_timeout=self._handshake_timeout if self._tls else None,
-            )
+            await self.open(accepted, self._protocol)
 
     def _resume(self) -> None:
         if self._listener.fileno() != -1:

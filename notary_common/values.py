@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -162,6 +163,21 @@ def working_file(value: object) -> str:
     return str(path)
 
 
+def new_file(value: object, info: ValidationInfo) -> Path:
+    """A file to be made or gone on with, in a directory that is there; a relative path as in `existing_file`."""
+    path = _resolve(text(value), info)
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is not a regular file; name a file")
+    writable = path if path.exists() else path.parent
+    if not path.parent.is_dir():
+        raise ValueError(f"the directory {path.parent} does not exist; make it, writable by this user")
+    if not os.access(writable, os.W_OK):
+        raise ValueError(
+            f"{writable} cannot be written by this user; change its owner or choose another file"
+        )
+    return path
+
+
 def pin_file(value: object, info: ValidationInfo) -> Path:
     """A file with a secret: readable by this user, and nobody else may change it."""
     path = existing_file(value, info)
@@ -283,6 +299,7 @@ Port = Annotated[int, BeforeValidator(between(1, 65535))]
 Flag = Annotated[bool, BeforeValidator(boolean)]
 File = Annotated[Path, BeforeValidator(existing_file)]
 WorkingFile = Annotated[str, BeforeValidator(working_file)]
+NewFile = Annotated[Path, BeforeValidator(new_file)]
 PinFile = Annotated[Path, BeforeValidator(pin_file)]
 SocketPath = Annotated[Path, BeforeValidator(socket_path)]
 TcpAddress = Annotated[InstanceOf[Listen], BeforeValidator(tcp_address)]

@@ -13,17 +13,22 @@ from notary_common.bind import bind
 from notary_common.collector import settle
 from notary_common.command import database_target
 from notary_common.database import Database, open_database
+from notary_common.guests import connections
+from notary_common.journal import Journal
 from notary_common.tls import ReloadingContext
 from notary_common.values import Listen
 
 from .auth.token_access import TokenAccess
 from .certificates import Certificates, listening_tls, open_certificates
 from .config import ServerConfig, TrustService
+from .config.audit import Audit
+from .http.audit import AuditLog
 from .http.caching import CachePolicy
 from .http.call import Services, Settings
 from .http.forwarded import Proxies
 from .http.health import Health
 from .http.limits import BACKLOG
+from .http.rate import RateLimits, Rates
 from .http.server import HttpServer
 from .metrics import Metrics
 from .operations.context import Context
@@ -138,7 +143,14 @@ async def open_services(
             signer=_open_signer(config.trust_service, certificates.signer, opened),
             clock=SystemClock(),
             algorithm=config.trust_service.key_algorithm or "ed25519",
-            limits=Limits(max_depth=limits.max_json_depth),
+            limits=Limits(
+                max_bytes=limits.max_file_bytes,
+                max_values=limits.max_json_values,
+                max_depth=limits.max_json_depth,
+                max_signatures=limits.max_signatures,
+                max_keys=limits.max_keys,
+                max_delegations=limits.max_delegations,
+            ),
             max_changes=limits.max_changefeed_records,
             publishing=asyncio.Semaphore(limits.max_concurrent_publishes),
             publish_wait=limits.publish_wait,
@@ -151,13 +163,23 @@ async def open_services(
             gun_prefixes=tuple(config.repositories.gun_prefixes),
             max_upload_bytes=limits.max_upload_bytes,
             max_parts=limits.max_parts,
+            max_buffered_bytes=limits.max_buffered_bytes,
+            min_upload_rate=limits.min_upload_rate,
+            max_connections=connections(limits.max_connections),
+            max_client_connections=limits.max_client_connections,
+            header_timeout=limits.header_timeout,
             request_timeout=limits.request_timeout,
             proxies=Proxies(config.server.trusted_proxies, config.server.forwarded_header),
         )
+        rates = RateLimits(
+            limits.client_writes, limits.repository_writes, limits.client_keys, limits.repository_keys
+        )
+        audit = _open_audit(config.audit)
+        await opened.enter_async_context(audit.kept())
         access = await opened.enter_async_context(open_access(config.auth, context.clock))
         if isinstance(access, TokenAccess):
             certificates.watcher.add(access)
-        services = Services(context, settings, metrics, Health(), access)
+        services = Services(context, settings, metrics, Health(), access, Rates(rates), audit)
         watching = asyncio.create_task(services.health.watch(context, services.metrics))
         opened.push_async_callback(_end, services.health, watching)
         await opened.enter_async_context(certificates.watcher.running())
@@ -181,6 +203,12 @@ async def _open_store(
 
         await upgrade_open(database, "server", lambda _: None)
     return store
+
+
+def _open_audit(audit: Audit) -> AuditLog:
+    if audit.file is None:
+        return AuditLog()
+    return AuditLog(Journal(audit.file, audit.max_bytes, audit.kept_files))
 
 
 def _open_signer(trust: TrustService, tls: ReloadingContext | None, opened: AsyncExitStack) -> RemoteSigner:

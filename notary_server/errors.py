@@ -152,6 +152,28 @@ class Unavailable(NotaryError):
         return {"Retry-After": str(self.retry_after)}
 
 
+class TooManyRequests(NotaryError):
+    """More writes than one client, or one repository, may have in a while; waiting is the remedy.
+
+    Attributes:
+        retry_after: seconds until the next one is taken.
+        repeated: whether the same was said, for the same reason, a short while ago.
+    """
+
+    code = "TOOMANYREQUESTS"
+    status = 429
+
+    def __init__(self, message: str, retry_after: int, *, repeated: bool = False) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.repeated = repeated
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """When to try again, in seconds."""
+        return {"Retry-After": str(self.retry_after)}
+
+
 class StoreUnavailable(Unavailable):
     """The database cannot be reached or refuses to work."""
 

@@ -11,7 +11,7 @@ from notary_common.table import columns, printable
 
 from .ports import MetadataStore, Repository
 from .tuf.model import Parsed, PublicKey, Root, Snapshot, Targets, Timestamp
-from .tuf.names import BASE_ROLES, ROOT, SNAPSHOT, TIMESTAMP, Gun, RoleName, depth_order
+from .tuf.names import BASE_ROLES, ROOT, SNAPSHOT, TIMESTAMP, Gun, RoleName, depth_order, gun_problem
 from .tuf.parse import ParseError, listed_targets, parse_root, parse_snapshot, parse_targets, parse_timestamp
 
 Report = dict[str, Any]
@@ -22,9 +22,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def listed(repository: Repository) -> Report:
-    """One repository in a list: its name, the latest version of every role, stored files and bytes."""
+    """One repository in a list: its name, the latest version of every role, stored files and bytes.
+
+    `problem`: why it is not served, though it is stored; None if it is.
+    """
     return {
         "gun": repository.gun,
+        "problem": gun_problem(repository.gun),
         "versions": {role: repository.latest[role].version for role in _ordered(repository.latest)},
         "files": repository.rows,
         "bytes": repository.size,
@@ -41,7 +45,8 @@ def list_as_text(rows: Sequence[Report]) -> str:
         base = [str(versions.get(role, "-")) for role in BASE_ROLES]
         delegations = str(sum(role not in BASE_ROLES for role in versions))
         table.append([printable(row["gun"]), *base, delegations, str(row["files"]), str(row["bytes"])])
-    return columns(table)
+    marked = [f"{printable(row['gun'])} is not served: {row['problem']}" for row in rows if row["problem"]]
+    return "\n".join([columns(table), *marked])
 
 
 async def read_repository(store: MetadataStore, gun: str) -> Report | None:

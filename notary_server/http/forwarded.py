@@ -33,6 +33,11 @@ class Proxies:
         """Whether it is the address of one of them."""
         return any(address in network for network in self.networks)
 
+    def are_at(self, address: str) -> bool:
+        """Whether that, as the system spells it, is the address of one of them."""
+        found = _plain(address) if self.networks else None
+        return found is not None and self.trusted(found)
+
 
 def client_of(peer: str, value: str, proxies: Proxies) -> str:
     """The last address that no trusted proxy has; the last one known where a hop has none that can be read.

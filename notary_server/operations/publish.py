@@ -17,7 +17,7 @@ from notary_server.errors import (
     VersionConflict,
 )
 from notary_server.tuf.document import Document
-from notary_server.tuf.model import TrustState
+from notary_server.tuf.model import NewFile, TrustState
 from notary_server.tuf.names import ROOT, SNAPSHOT, TIMESTAMP, Gun, RoleName, is_role
 from notary_server.tuf.publish import PublishPlan, needed_roles, online_keys, plan
 
@@ -77,8 +77,8 @@ def _split(
     return files, None
 
 
-async def publish(context: Context, gun: Gun, uploads: Sequence[Document]) -> None:
-    """Store an upload and what the server signs over it, all or nothing. Returns when it is durable.
+async def publish(context: Context, gun: Gun, uploads: Sequence[Document]) -> Sequence[NewFile]:
+    """Store an upload and what the server signs over it, all or nothing: the files stored, once they are durable.
 
     Raises:
         InvalidUpdate: a rule is broken.
@@ -92,15 +92,14 @@ async def publish(context: Context, gun: Gun, uploads: Sequence[Document]) -> No
             if attempt:
                 await asyncio.sleep(random.uniform(0, BACKOFF * 2**attempt))  # noqa: S311 - spreads load, no secret
             try:
-                await _publish_once(context, gun, uploads)
-                return
+                return await _publish_once(context, gun, uploads)
             except (HeadMoved, KeyGone):
                 # 6. Somebody was, or a key was retired meanwhile: look again.
                 continue
     raise VersionConflict("this repository is busy: others publish to it at the same time; run publish again")
 
 
-async def _publish_once(context: Context, gun: Gun, uploads: Sequence[Document]) -> None:
+async def _publish_once(context: Context, gun: Gun, uploads: Sequence[Document]) -> Sequence[NewFile]:
     # 1. What is stored, in one consistent look.
     state = await context.store.trust_state(gun, needed_roles(uploads))
     stored = await _read_stored(context, state, uploads)
@@ -119,7 +118,9 @@ async def _publish_once(context: Context, gun: Gun, uploads: Sequence[Document])
             raise HeadMoved("another publish of this repository was first") from refusal
         raise
     # 5. Store all of it if nobody was faster. A client that leaves, or a server that stops, must not tear it apart.
-    await asyncio.shield(context.store.commit(state, [*decided.files, *signed]))
+    files = [*decided.files, *signed]
+    await asyncio.shield(context.store.commit(state, files))
+    return files
 
 
 async def _read_stored(
