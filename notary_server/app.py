@@ -29,6 +29,7 @@ from .ports import RemoteSigner
 from .refresher import refreshing
 from .signing.local_signer import LocalSigner
 from .signing.remote_signer import HttpSigner
+from .signing.transport import Endpoint
 from .storage.renewals import SqlRenewals
 from .storage.sql_store import SqlStore
 from .token_issuers import open_access
@@ -133,7 +134,7 @@ async def open_services(config: ServerConfig, metrics: Metrics) -> AsyncIterator
         database = open_database(target, pool_size=pool.pool_size, pool_timeout=pool.pool_timeout)
         context = Context(
             store=await _open_store(database, limits.max_cache_bytes, target.in_memory, opened),
-            signer=_open_signer(config.trust_service, opened),
+            signer=_open_signer(config.trust_service, metrics, opened),
             clock=SystemClock(),
             algorithm=config.trust_service.key_algorithm or "ed25519",
             limits=Limits(max_depth=limits.max_json_depth),
@@ -177,14 +178,23 @@ async def _open_store(
     return store
 
 
-def _open_signer(trust: TrustService, opened: AsyncExitStack) -> RemoteSigner:
+def _open_signer(trust: TrustService, metrics: Metrics, opened: AsyncExitStack) -> RemoteSigner:
     if trust.type == "local":
         return LocalSigner()
+    addresses = list(trust.signers)
     if trust.socket is not None:
-        signer = HttpSigner("http://signer", None, str(trust.socket), trust.timeout)
-    else:
+        addresses.insert(0, Listen("", 0, trust.socket))
+    elif trust.hostname is not None and trust.port is not None:
+        addresses.insert(0, Listen(trust.hostname, trust.port))
+    context: ssl.SSLContext | None = None
+    if any(address.socket is None for address in addresses):
         context = client_context(trust.tls_ca_file, trust.tls_client_cert, trust.tls_client_key)
-        host = f"[{trust.hostname}]" if ":" in (trust.hostname or "") else trust.hostname
-        signer = HttpSigner(f"https://{host}:{trust.port}", context, None, trust.timeout)
+    endpoints = [
+        Endpoint(f"https://{address}", lambda: context)
+        if address.socket is None
+        else Endpoint("http://signer", lambda: None, str(address.socket))
+        for address in dict.fromkeys(addresses)
+    ]
+    signer = HttpSigner(endpoints, trust.timeout, metrics.signers)
     opened.push_async_callback(signer.close)
     return signer
