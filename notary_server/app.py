@@ -27,10 +27,12 @@ from .metrics import Metrics
 from .operations.context import Context
 from .ports import RemoteSigner
 from .refresher import refreshing
+from .retirer import retiring
 from .signing.local_signer import LocalSigner
 from .signing.remote_signer import HttpSigner
 from .signing.transport import Endpoint
 from .storage.renewals import SqlRenewals
+from .storage.retirements import SqlRetirements
 from .storage.sql_store import SqlStore
 from .token_issuers import open_access
 from .tuf.parse import Limits
@@ -141,6 +143,7 @@ async def open_services(config: ServerConfig, metrics: Metrics) -> AsyncIterator
             max_changes=limits.max_changefeed_records,
             publishing=asyncio.Semaphore(limits.max_concurrent_publishes),
             publish_wait=limits.publish_wait,
+            key_grace=config.trust_service.key_grace,
         )
         opened.push_async_callback(context.reader.close)
         settings = Settings(
@@ -157,6 +160,7 @@ async def open_services(config: ServerConfig, metrics: Metrics) -> AsyncIterator
         watching = asyncio.create_task(services.health.watch(context, services.metrics))
         opened.push_async_callback(_end, services.health, watching)
         await opened.enter_async_context(refreshing(context, SqlRenewals(database), services.metrics))
+        await opened.enter_async_context(retiring(context, SqlRetirements(database), services.metrics))
         yield services
 
 
