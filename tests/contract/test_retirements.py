@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from notary_server.storage.sql_store import SqlStore
 from notary_server.tuf.document import Document
 from notary_server.tuf.names import ROOT, SNAPSHOT, TIMESTAMP, Gun, KeyId, RoleName
 from tests.publisher import Publisher
-from tests.publisher.keys import key_object
+from tests.publisher.keys import key_id, key_object
 
 from . import metadata
 
@@ -117,8 +118,6 @@ class House:
 
 def key_id_of(owner: Publisher, role: str) -> str:
     """The ID of the server's key for a role."""
-    from tests.publisher.keys import key_id
-
     return key_id(owner.server_keys[role])
 
 
@@ -293,5 +292,5 @@ async def test_the_background_task_outlives_what_goes_wrong(
         for _ in range(2000):
             if not await house.signer.holds(owner):
                 break
-            await module.asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)
     assert await house.signer.holds(owner) == set()
