@@ -21,7 +21,7 @@ from .operations.context import Context
 from .ports import Retirement, Retirements
 from .tuf.instant import SECOND
 
-INTERVAL: Final = 5.0
+INTERVAL: Final = 2.0
 """Seconds between two looks, each one statement along an index that finds nothing nearly always."""
 LONGEST_WAIT: Final = 300.0
 """Seconds between two looks while the signer cannot be asked, and after how many it is noticed that it can again."""

@@ -313,10 +313,12 @@ class Stack:
     def _server_ready(self) -> bool:
         return _answers(f"{self.url}/_notary_server/health", self.client_context())
 
+    def signer_is_ready(self, port: int) -> bool:
+        """Whether a signer with this stack's certificates answers on `port`."""
+        return _answers(f"https://localhost:{port}/v1/health", self.client_context(identified=True))
+
     def _signer_ready(self) -> bool:
-        return _answers(
-            f"https://localhost:{self.signer_port}/v1/health", self.client_context(identified=True)
-        )
+        return self.signer_is_ready(self.signer_port)
 
 
 def _answers(url: str, context: ssl.SSLContext) -> bool:
