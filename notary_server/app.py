@@ -185,19 +185,14 @@ async def _open_store(
 def _open_signer(trust: TrustService, metrics: Metrics, opened: AsyncExitStack) -> RemoteSigner:
     if trust.type == "local":
         return LocalSigner()
-    addresses = list(trust.signers)
-    if trust.socket is not None:
-        addresses.insert(0, Listen("", 0, trust.socket))
-    elif trust.hostname is not None and trust.port is not None:
-        addresses.insert(0, Listen(trust.hostname, trust.port))
     context: ssl.SSLContext | None = None
-    if any(address.socket is None for address in addresses):
+    if any(address.socket is None for address in trust.endpoints):
         context = client_context(trust.tls_ca_file, trust.tls_client_cert, trust.tls_client_key)
     endpoints = [
         Endpoint(f"https://{address}", lambda: context)
         if address.socket is None
         else Endpoint("http://signer", lambda: None, str(address.socket))
-        for address in dict.fromkeys(addresses)
+        for address in trust.endpoints
     ]
     signer = HttpSigner(endpoints, trust.timeout, metrics.signers)
     opened.push_async_callback(signer.close)

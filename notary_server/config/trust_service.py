@@ -64,6 +64,16 @@ class TrustService(Section):
         "signer retires the key, 0 to 31536000: until then the same root can be published again.",
     )
 
+    @property
+    def endpoints(self) -> tuple[Listen, ...]:
+        """Where all signers are, the first one first, each once."""
+        first: list[Listen] = []
+        if self.socket is not None:
+            first.append(Listen("", 0, self.socket))
+        elif self.hostname is not None and self.port is not None:
+            first.append(Listen(self.hostname, self.port))
+        return tuple(dict.fromkeys((*first, *self.signers)))
+
 
 def problems(raw: Mapping[str, object]) -> list[Problem]:
     """What must hold between the leaves of this section; `raw`: all leaves by dotted key."""

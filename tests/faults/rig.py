@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from deploy.local.files import overlay, write_document
 from tests.publisher import Client
@@ -118,24 +117,6 @@ class Rig:
             reply = made.publish(number)
             assert reply.status == 200, str(reply)
         return made
-
-    def another_signer(self, name: str, environ: Mapping[str, str] | None = None, **changes: Any) -> Daemon:
-        """Another signer process on the same registry and token; not started yet. Its port is in its configuration.
-
-        `environ` and `changes` are laid over its environment and, section by section, over its configuration.
-        """
-        folder = self.stack.folder / name
-        folder.mkdir()
-        port = free_port()
-        document = overlay(json.loads(self.stack.signer_config.read_text()), changes)
-        document["server"]["http_addr"] = f"127.0.0.1:{port}"
-        config = folder / "signer-config.json"
-        write_document(config, document)
-
-        def ready() -> bool:
-            return self.stack.signer_is_ready(port)
-
-        return Daemon("notary-signer", config, self.stack.environ | dict(environ or {}), ready)
 
     def second_server(self, name: str = "second", **changes: Mapping[str, object]) -> tuple[Daemon, Client]:
         """Another server process on the same database and signer, without the gateway; not started yet.

@@ -29,7 +29,7 @@ from tests.publisher import Client
 from tests.publisher.keys import key_id
 from tests.support.payloads import canonical, timestamp_signed
 from tests.support.pki import LOCAL_NAMES, Authority
-from tests.support.stack import Daemon
+from tests.support.stack import Daemon, Stack
 
 from .repository import Repository
 from .rig import Rig, eventually
@@ -50,7 +50,7 @@ class House:
 
     def name(self, signer: Daemon) -> str:
         """What the server calls a signer."""
-        return f"localhost:{_port(signer)}"
+        return f"localhost:{Stack.port_of(signer)}"
 
     def metric(self, name: str, signer: Daemon) -> float:
         """The sum of a metric over the samples about one signer."""
@@ -71,21 +71,17 @@ class House:
 
     def state(self, key: str) -> str:
         """What a signer says of a key."""
-        url = f"https://localhost:{_port(self.signers[1])}/v1/keys/{key}"
+        url = f"https://localhost:{Stack.port_of(self.signers[1])}/v1/keys/{key}"
         context = self.rig.stack.client_context(identified=True)
         with urllib.request.urlopen(url, context=context, timeout=10) as answer:
             return str(json.load(answer)["state"])
 
 
-def _port(signer: Daemon) -> int:
-    return int(json.loads(signer.config.read_text())["server"]["http_addr"].rpartition(":")[2])
-
-
 @pytest.fixture(scope="module")
 def house(rig: Rig) -> Iterator[House]:
     """The server is never restarted here."""
-    second = rig.another_signer("second-signer")
-    trust = {"signers": [f"localhost:{_port(second)}"], "key_grace": 0}
+    second = rig.stack.another_signer("second-signer")
+    trust = {"signers": [f"localhost:{Stack.port_of(second)}"], "key_grace": 0}
     server, client = rig.second_server("with-two-signers", trust_service=trust)
     try:
         second.start()
@@ -238,7 +234,7 @@ def useless(request: pytest.FixtureRequest, rig: Rig, tmp_path: Path) -> Iterato
         conf = tmp_path / "softhsm2.conf"
         write_softhsm_conf(conf, tmp_path / "tokens")
         environ["SOFTHSM2_CONF"] = str(conf)
-    made = rig.another_signer(tmp_path.name, environ, **changes)
+    made = rig.stack.another_signer(tmp_path.name, environ, **changes)
     try:
         if environ:
             made.check("token", "init")
@@ -254,7 +250,7 @@ def useless(request: pytest.FixtureRequest, rig: Rig, tmp_path: Path) -> Iterato
 @pytest.fixture
 async def pair(rig: Rig, useless: tuple[Daemon, str]) -> AsyncIterator[Pair]:
     """Whoever asks the two."""
-    made = _pair(rig, rig.stack.signer_port, _port(useless[0]))
+    made = _pair(rig, rig.stack.signer_port, Stack.port_of(useless[0]))
     yield made
     await made.client.close()
 
