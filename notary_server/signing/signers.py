@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final, TypeVar
@@ -125,9 +126,11 @@ class Signers:
         """How much of what is left of a call's time this signer may take."""
         if signer.circuit.open:
             return min(left, LAST_RESORT)
-        if any(not other.circuit.open for other in self._signers if other not in tried):
+        others = [other.circuit.open for other in self._signers if other not in tried]
+        if not all(others):
             return min(left / 2, PATIENCE)
-        return left
+        # What is left out may be back by then; what is asked now may only be slow.
+        return max(left - LAST_RESORT, left / 2) if others else left
 
     async def _ask(self, signer: _Signer, call: Call[Answer], seconds: float) -> Answer:
         begun = time.monotonic()
@@ -135,7 +138,9 @@ class Signers:
         try:
             answer = await signer.transport.call(call, seconds)
         except NotAskedError as error:
-            self._failed(signer, error)
+            # Busy with this call, or not ready for any: that it says only when it is asked so.
+            says_so = call.operation == "health" and error.kind == "not_ready"
+            self._failed(signer, error, certain=error.certain or says_so)
             raise
         except FaultError:
             # Neither for nor against it: it answers, and other calls may well succeed.
@@ -151,16 +156,17 @@ class Signers:
             signer.calls -= 1
             self._metrics.call(signer.name, call.operation, time.monotonic() - begun)
 
-    def _failed(self, signer: _Signer, error: NotAskedError) -> None:
+    def _failed(self, signer: _Signer, error: NotAskedError, *, certain: bool) -> None:
         self._metrics.failure(signer.name, error.kind)
-        if signer.circuit.failed(certain=error.certain):
+        if signer.circuit.failed(certain=certain):
             self._metrics.circuit(signer.name, is_open=True)
             _log.warning(
                 "a signer does not answer; the others are asked first",
                 signer=signer.name,
                 reason=error.reason,
             )
-            signer.probing = asyncio.create_task(self._probe(signer))
+            # In a context of its own: what the probe finds belongs to no request.
+            signer.probing = asyncio.create_task(self._probe(signer), context=Context())
 
     def _answered(self, signer: _Signer) -> None:
         if signer.circuit.answered():

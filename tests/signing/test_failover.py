@@ -169,6 +169,21 @@ async def test_with_all_circuits_open_calls_still_try() -> None:
         assert not side.is_open(side.signers[1])
 
 
+async def test_one_that_was_left_out_is_asked_before_a_call_is_given_up() -> None:
+    """The healthy one hangs just when the other one is back and nobody knows yet."""
+    async with canned(2, seconds=1.0) as side:
+        away, hung = side.signers
+        await away.stop()
+        await side.client.ping()
+        assert side.is_open(away)
+        await side.client.close()  # nobody probes
+        hung.behaviour = "silent"
+        await away.listen()
+        await side.create("gun")
+        assert not side.is_open(away)
+        assert side.metric("failures_total", hung, kind="timeout") == 1
+
+
 async def test_a_lonely_signer_has_all_the_time_and_an_open_one_only_a_little(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -213,6 +228,7 @@ async def test_health_is_good_while_one_works_and_names_all_that_do_not() -> Non
         second.behaviour = (503, "TOKEN_UNAVAILABLE")
         with pytest.raises(SignerUnavailable) as caught:
             await side.client.ping()
+        assert side.is_open(second)
         assert first.name in caught.value.message
         assert f"{second.name}: it is not ready: so it is" in caught.value.message
 
