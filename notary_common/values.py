@@ -216,6 +216,26 @@ def tcp_or_unix_address(value: object, info: ValidationInfo) -> Listen:
     return tcp_address(value)
 
 
+def addresses(maximum: int) -> Callable[[object, ValidationInfo], tuple[Listen, ...]]:
+    """A validator of up to `maximum` addresses to connect to: `host:port` or `unix:///path`, none twice."""
+
+    def check(value: object, info: ValidationInfo) -> tuple[Listen, ...]:
+        words = value.split() if isinstance(value, str) else value
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise ValueError(f'is {kind(value)}; write a list of strings, e.g. ["signer-2.example.org:7899"]')
+        if not 1 <= len(words) <= maximum:
+            raise ValueError(f"holds {len(words)} addresses; write 1 to {maximum}, or remove it")
+        found = tuple(tcp_or_unix_address(word, info) for word in words)
+        for word, address in zip(words, found, strict=True):
+            if address.socket is None and not (address.host and address.port):
+                raise ValueError(f'holds "{shown(word)}"; write host:port, or unix:///path')
+        if len(set(found)) < len(found):
+            raise ValueError("names an address twice; keep one")
+        return found
+
+    return check
+
+
 def gun_prefixes(value: object) -> tuple[str, ...]:
     """Prefixes of repository names, each relative, clean and ending in exactly one slash."""
     words = value.split() if isinstance(value, str) else value

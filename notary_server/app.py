@@ -34,9 +34,12 @@ from .metrics import Metrics
 from .operations.context import Context
 from .ports import RemoteSigner
 from .refresher import refreshing
+from .retirer import retiring
 from .signing.local_signer import LocalSigner
 from .signing.remote_signer import HttpSigner
+from .signing.transport import Endpoint
 from .storage.renewals import SqlRenewals
+from .storage.retirements import SqlRetirements
 from .storage.sql_store import SqlStore
 from .token_issuers import open_access
 from .tuf.parse import Limits
@@ -140,7 +143,7 @@ async def open_services(
             certificates.watcher.add(database.tls)
         context = Context(
             store=await _open_store(database, limits.max_cache_bytes, target.in_memory, opened),
-            signer=_open_signer(config.trust_service, certificates.signer, opened),
+            signer=_open_signer(config.trust_service, certificates.signer, metrics, opened),
             clock=SystemClock(),
             algorithm=config.trust_service.key_algorithm or "ed25519",
             limits=Limits(
@@ -154,6 +157,7 @@ async def open_services(
             max_changes=limits.max_changefeed_records,
             publishing=asyncio.Semaphore(limits.max_concurrent_publishes),
             publish_wait=limits.publish_wait,
+            key_grace=config.trust_service.key_grace,
         )
         opened.push_async_callback(context.reader.close)
         settings = Settings(
@@ -184,6 +188,7 @@ async def open_services(
         opened.push_async_callback(_end, services.health, watching)
         await opened.enter_async_context(certificates.watcher.running())
         await opened.enter_async_context(refreshing(context, SqlRenewals(database), services.metrics))
+        await opened.enter_async_context(retiring(context, SqlRetirements(database), services.metrics))
         yield services
 
 
@@ -211,13 +216,17 @@ def _open_audit(audit: Audit) -> AuditLog:
     return AuditLog(Journal(audit.file, audit.max_bytes, audit.kept_files))
 
 
-def _open_signer(trust: TrustService, tls: ReloadingContext | None, opened: AsyncExitStack) -> RemoteSigner:
+def _open_signer(
+    trust: TrustService, tls: ReloadingContext | None, metrics: Metrics, opened: AsyncExitStack
+) -> RemoteSigner:
     if trust.type == "local":
         return LocalSigner()
-    if trust.socket is not None or tls is None:
-        signer = HttpSigner("http://signer", None, str(trust.socket), trust.timeout)
-    else:
-        host = f"[{trust.hostname}]" if ":" in (trust.hostname or "") else trust.hostname
-        signer = HttpSigner(f"https://{host}:{trust.port}", tls.current, None, trust.timeout)
+    endpoints = [
+        Endpoint("http://signer", lambda: None, str(address.socket))
+        if address.socket is not None or tls is None
+        else Endpoint(f"https://{address}", tls.current)
+        for address in trust.endpoints
+    ]
+    signer = HttpSigner(endpoints, trust.timeout, metrics.signers)
     opened.push_async_callback(signer.close)
     return signer

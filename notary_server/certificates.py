@@ -68,7 +68,7 @@ def signing_tls(config: ServerConfig, svids: Source | None) -> ReloadingContext 
         TlsError: a file cannot be used.
     """
     trust = config.trust_service
-    if trust.type != "remote" or trust.socket is not None:
+    if trust.type != "remote" or all(address.socket is not None for address in trust.endpoints):
         return None
     files = PemFiles(trust.tls_client_cert, trust.tls_client_key, trust.tls_ca_file)
     source: Source = svids if trust.tls_source == "spiffe" and svids is not None else files

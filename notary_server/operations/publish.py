@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from notary_server.errors import (
@@ -16,9 +16,11 @@ from notary_server.errors import (
     SignerRefused,
     VersionConflict,
 )
+from notary_server.ports import KeyChange
 from notary_server.tuf.document import Document
+from notary_server.tuf.instant import SECOND
 from notary_server.tuf.model import NewFile, TrustState
-from notary_server.tuf.names import ROOT, SNAPSHOT, TIMESTAMP, Gun, RoleName, is_role
+from notary_server.tuf.names import ROOT, SNAPSHOT, TIMESTAMP, Gun, KeyId, RoleName, is_role
 from notary_server.tuf.publish import PublishPlan, needed_roles, online_keys, plan
 
 from .context import Context
@@ -119,8 +121,23 @@ async def _publish_once(context: Context, gun: Gun, uploads: Sequence[Document])
         raise
     # 5. Store all of it if nobody was faster. A client that leaves, or a server that stops, must not tear it apart.
     files = [*decided.files, *signed]
-    await asyncio.shield(context.store.commit(state, files))
+    keys = _key_change(context, wanted, stored, uploads, now_ns)
+    await asyncio.shield(context.store.commit(state, files, keys))
     return files
+
+
+def _key_change(
+    context: Context,
+    listed: frozenset[KeyId],
+    stored: Mapping[RoleName, Document],
+    uploads: Sequence[Document],
+    now_ns: int,
+) -> KeyChange | None:
+    """What a new root among `uploads`, which lists `listed`, does to the server's keys."""
+    if not any(upload.role == ROOT for upload in uploads):
+        return None
+    dropped = online_keys(stored, ()) - listed
+    return KeyChange(listed, dropped, now_ns, now_ns + context.key_grace * SECOND)
 
 
 async def _read_stored(

@@ -145,6 +145,7 @@ def test_an_interrupted_upgrade_goes_on(
         "DROP TABLE changefeed; DELETE FROM change_category WHERE category = 'deletion'",
         "DROP TABLE changefeed; DROP TABLE change_category",
         "DROP TABLE notary_server_renewals",
+        "DROP TABLE notary_server_retirements",
         "DROP TABLE notary_server_schema",
     ):
         mariadb_server.sql(f"{undo}; CREATE TABLE IF NOT EXISTS notary_server_schema (version_num varchar(32)); "

@@ -30,6 +30,7 @@ from tests.support import softhsm
 from tests.support.payloads import canonical, instant, timestamp_signed
 from tests.support.softhsm import SoftHsm
 
+from .serving import signer_at
 from .test_http import command, configure, order, start
 
 LIMIT = 5
@@ -83,7 +84,7 @@ class Signer:
     def client(self, name: str) -> HttpSigner:
         pair = self.pairs[name]
         context = client_context(self.authority.files.certificate, pair.certificate, pair.key)
-        return HttpSigner(f"https://127.0.0.1:{self.port}", context, None, 20.0)
+        return signer_at(f"https://127.0.0.1:{self.port}", context, None, 20.0)
 
     def ask(self, client: str, method: str, path: str, body: Any = None) -> tuple[int, Any, Any]:
         pair = self.pairs[client]
