@@ -22,8 +22,10 @@ from types import TracebackType
 from typing import Any
 
 import bcrypt
+from click.testing import CliRunner
 
 from deploy.local.files import overlay, write_document
+from notary_server.cli import main
 
 from .pki import LOCAL_NAMES, Authority
 from .stack import Daemon, free_port
@@ -82,7 +84,7 @@ class TokenService:
         self.url = f"https://localhost:{self.port}"
         self.realm = f"{self.url}/token"
         self.bundle = folder / "keys" / "certificates.pem"
-        self._ca_file = authority.files.certificate
+        self.ca_file = authority.files.certificate
         self._passwords: dict[str, str] = {}
         tls = authority.issue("tokens", LOCAL_NAMES)
         config = folder / "tokens-config.json"
@@ -104,7 +106,7 @@ class TokenService:
         self.access()
         clean = {name: value for name, value in os.environ.items() if not name.startswith("NOTARY_")}
         self.daemon = Daemon("notary-server", config, clean, self._ready, verb=("tokens", "serve"))
-        self.daemon.check("tokens", "key", "create")
+        self.run("key", "create")
 
     def __enter__(self) -> TokenService:
         """Start it."""
@@ -130,7 +132,13 @@ class TokenService:
     def robot(self, name: str, gun: str, *actions: str) -> str:
         """Make a robot; its secret."""
         wanted = [word for action in actions for word in ("--action", action)]
-        return self.daemon.check("tokens", "robot", "create", name, "--gun-prefix", gun, *wanted).strip()
+        return self.run("robot", "create", name, "--gun-prefix", gun, *wanted).strip()
+
+    def run(self, *arguments: str) -> str:
+        """Run another command of the group, in this process: it takes a hundredth of the time; its standard output."""
+        done = CliRunner().invoke(main, ["tokens", *arguments, "--config", str(self.daemon.config)])
+        assert done.exit_code == 0, done.output
+        return done.stdout
 
     @property
     def log(self) -> list[dict[str, Any]]:
@@ -147,10 +155,10 @@ class TokenService:
         """Ask as Portieris does, and OAuth clients."""
         return self.request("/token", body=urllib.parse.urlencode(form).encode())
 
-    def request(self, path: str, body: bytes | None = None, headers: Mapping[str, str] = {}) -> Answer:  # noqa: B006
+    def request(self, path: str, body: bytes | None = None, headers: Mapping[str, str] = {}) -> Answer:
         """Any request."""
         request = urllib.request.Request(self.url + path, body, dict(headers))
-        context = ssl.create_default_context(cafile=str(self._ca_file))
+        context = ssl.create_default_context(cafile=str(self.ca_file))
         try:
             with urllib.request.urlopen(request, context=context, timeout=30) as answer:
                 return Answer(answer.status, dict(answer.headers), json.loads(answer.read()))
