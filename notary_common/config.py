@@ -336,6 +336,8 @@ def _problem(detail: ErrorDetails) -> Problem:
 
 def kind(value: object) -> str:
     """How a person would name the type of `value`; never the value itself."""
+    if value is None:
+        return "null"
     if isinstance(value, bool):
         return "true or false"
     if isinstance(value, int | float):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -55,16 +56,18 @@ def create(config_file: Path, starts_in: float | None) -> None:
     tokens, folder = _settings(config_file)
 
     def make() -> tuple[str, Path]:
-        from datetime import timedelta  # noqa: PLC0415
-
-        from ..tokens.app import now  # noqa: PLC0415 - aiohttp would slow --help down
         from ..tokens.files import alone  # noqa: PLC0415
         from ..tokens.keys import load_keys, new_key, present_keys, store_key, write_bundle  # noqa: PLC0415
 
         folder.mkdir(mode=0o700, exist_ok=True)
         with alone(folder):
-            hours = starts_in if starts_in is not None else DELAY_HOURS if present_keys(folder) else 0.0
-            made = new_key(tokens.issuer or "", now() + timedelta(hours=hours))
+            present = load_keys(folder).keys if present_keys(folder) else ()
+            hours = starts_in if starts_in is not None else DELAY_HOURS if present else 0.0
+            starts = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=hours)
+            # Certificates know seconds: of two keys one has to be the newer.
+            while any(one.starts == starts for one in present):
+                starts += timedelta(seconds=1)
+            made = new_key(tokens.issuer or "", starts)
             store_key(folder, made)
             bundle = write_bundle(folder, load_keys(folder).keys)
         return f"made the key {made.name}; it signs from {made.starts:%Y-%m-%d %H:%M:%S} UTC on", bundle
@@ -86,12 +89,11 @@ def list_keys(config_file: Path, as_json: bool) -> None:
     Example:
       notary-server tokens key list --config tokens-config.json
     """
-    from ..tokens.app import now  # noqa: PLC0415 - aiohttp would slow --help down
     from ..tokens.keys import load_keys  # noqa: PLC0415
 
     _, folder = _settings(config_file)
     keys = _or_stop(lambda: load_keys(folder))
-    signing = keys.signing(now())
+    signing = keys.signing(datetime.now(UTC))
     rows = [
         {
             "name": one.name,
@@ -126,7 +128,6 @@ def remove(config_file: Path, name: str) -> None:
     _, folder = _settings(config_file)
 
     def take() -> Path:
-        from ..tokens.app import now  # noqa: PLC0415 - aiohttp would slow --help down
         from ..tokens.files import FileProblem, alone  # noqa: PLC0415
         from ..tokens.keys import load_keys, remove_key, write_bundle  # noqa: PLC0415
 
@@ -135,7 +136,7 @@ def remove(config_file: Path, name: str) -> None:
             found = next((one for one in keys.keys if one.name == name), None)
             if found is None:
                 raise FileProblem(folder, [f"holds no key {name}; see: {PROGRAM} tokens key list"])
-            if found is keys.signing(now()):
+            if found is keys.signing(datetime.now(UTC)):
                 raise FileProblem(
                     folder, [f"the key {name} signs now; make another first: {PROGRAM} tokens key create"]
                 )

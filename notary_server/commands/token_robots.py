@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -73,9 +74,6 @@ def create(
     _check(name, repositories)
 
     def make() -> str:
-        from datetime import timedelta  # noqa: PLC0415
-
-        from ..tokens.app import now  # noqa: PLC0415 - aiohttp would slow --help down
         from ..tokens.files import FileProblem, alone  # noqa: PLC0415
         from ..tokens.robots import load_robots, new_robot, store_robots  # noqa: PLC0415
 
@@ -83,7 +81,7 @@ def create(
             known = load_robots(path).by_name
             if name in known:
                 raise FileProblem(path, [f"the robot {name} exists; revoke it first, or choose another name"])
-            created = now().replace(microsecond=0)
+            created = datetime.now(UTC).replace(microsecond=0)
             expires = created + timedelta(days=days) if days is not None else None
             made, secret = new_robot(name, repositories, actions, created, expires)
             store_robots(path, [*known.values(), made])
@@ -105,7 +103,6 @@ def list_robots(config_file: Path, as_json: bool) -> None:
     Example:
       notary-server tokens robot list --config tokens-config.json
     """
-    from ..tokens.app import now  # noqa: PLC0415 - aiohttp would slow --help down
     from ..tokens.robots import load_robots  # noqa: PLC0415
 
     path = _robots_file(config_file)
@@ -116,7 +113,7 @@ def list_robots(config_file: Path, as_json: bool) -> None:
     for one in robots:
         state = "never expires"
         if one.expires is not None:
-            state = f"{'expired' if one.expires <= now() else 'expires'} {one.expires.isoformat()}"
+            state = f"{'expired' if one.expires <= datetime.now(UTC) else 'expires'} {one.expires.isoformat()}"
         click.echo(f"{one.name}  {','.join(one.actions)}  {' '.join(one.repositories)}  {state}")
 
 

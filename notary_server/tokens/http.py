@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qs
-from weakref import WeakKeyDictionary
 
 import msgspec
 from aiohttp import web
@@ -32,6 +31,8 @@ _IDENTITY: Final = frozenset(
 )
 _ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name of RFC 8693
 _FORM: Final = "application/x-www-form-urlencoded"
+_MAX_HEADER: Final = 24 << 10
+"""Bytes of one header field: an identity token of 16 KiB as a Basic password."""
 _MAX_FIELDS: Final = 100
 """Parameters in one request; clients send ten."""
 
@@ -123,8 +124,21 @@ class Api:
         return response
 
 
+class Connection(web.RequestHandler):
+    """A connection for one request, which closes if that does not begin in time."""
+
+    def __init__(self, seconds: float, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.opening = self._loop.call_later(seconds, self.force_close)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """It is closed, by either side."""
+        self.opening.cancel()
+        super().connection_lost(exc)
+
+
 class Listener(web.Server):
-    """Connections for one request each, which close if it does not begin in time."""
+    """Makes connections."""
 
     def __init__(self, service: TokenService, *, max_request_bytes: int, request_timeout: float) -> None:
         """For the running event loop.
@@ -133,26 +147,28 @@ class Listener(web.Server):
             max_request_bytes: longer bodies are refused.
             request_timeout: seconds that a request's header may take from the connection on, and then its body.
         """
-        self._opening: WeakKeyDictionary[Any, asyncio.TimerHandle] = WeakKeyDictionary()
-        self._running = asyncio.get_running_loop()
         self._bytes = max_request_bytes
         self._seconds = request_timeout
         # aiohttp's own lines about broken requests would repeat them.
         logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
-        super().__init__(Api(service, request_timeout).answer, request_factory=self._request, access_log=None)
+        answer = Api(service, request_timeout).answer
+        super().__init__(
+            answer,
+            request_factory=self._request,
+            access_log=None,
+            auto_decompress=False,
+            max_field_size=_MAX_HEADER,
+        )
 
     def __call__(self) -> web.RequestHandler:
         """A new connection."""
-        connection = super().__call__()
-        self._opening[connection] = self._running.call_later(self._seconds, connection.force_close)
-        return connection
+        return Connection(self._seconds, self, loop=self._loop, **self._kwargs)
 
     def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
         """A request whose header has arrived."""
-        if (timer := self._opening.pop(protocol, None)) is not None:
-            timer.cancel()
+        protocol.opening.cancel()
         return web.BaseRequest(
-            message, payload, protocol, writer, task, self._running, client_max_size=self._bytes
+            message, payload, protocol, writer, task, self._loop, client_max_size=self._bytes
         )
 
 
