@@ -40,7 +40,7 @@ def signed_token(
         "jti": token_id,
         "access": [_entry(scope) for scope in granted],
     }
-    return jwt.encode(key.header, claims, key.jwk, algorithms=["ES256"])
+    return jwt.encode(key.header, claims, key.jose, algorithms=["ES256"])
 
 
 def _entry(scope: Scope) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +25,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from joserfc.jwk import ECKey
 
+from notary_server.auth.token.keys import fingerprint
+
 from .files import FileProblem, read_text, write_whole
 
 BUNDLE: Final = "certificates.pem"
@@ -39,17 +40,19 @@ _SUFFIX: Final = ".key"
 
 @dataclass(frozen=True, slots=True)
 class TokenKey:
-    """One signing key."""
+    """One signing key.
+
+    Attributes:
+        key_id: its fingerprint as libtrust makes it (docs/reference/protocol.md, 16): what the registry calls it.
+        jose: the key for joserfc.
+        header: what a token says about its key: the registry reads `x5c` first, others look for the ID.
+    """
 
     private: ec.EllipticCurvePrivateKey
     certificate: x509.Certificate
-
-    @property
-    def key_id(self) -> str:
-        """Its fingerprint as libtrust makes it (docs/reference/protocol.md, 16): what the registry calls it."""
-        spki = self.private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        words = base64.b32encode(sha256(spki).digest()[:30]).decode()
-        return ":".join(words[at : at + 4] for at in range(0, len(words), 4))
+    key_id: str
+    jose: ECKey
+    header: dict[str, Any]
 
     @property
     def name(self) -> str:
@@ -67,20 +70,20 @@ class TokenKey:
         return self.certificate.not_valid_after_utc
 
     @property
-    def header(self) -> dict[str, Any]:
-        """What a token says about it: the registry reads `x5c` first, others look for the ID."""
-        der = base64.b64encode(self.certificate.public_bytes(Encoding.DER)).decode()
-        return {"alg": "ES256", "typ": "JWT", "kid": self.key_id, "x5c": [der]}
-
-    @property
-    def jwk(self) -> ECKey:
-        """The key for joserfc."""
-        return ECKey.import_key(self.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-
-    @property
     def published(self) -> dict[str, Any]:
         """Its public half as a member of a JWK set (RFC 7517)."""
-        return {**self.jwk.as_dict(private=False), "kid": self.key_id, "use": "sig", "alg": "ES256"}
+        return {**self.jose.as_dict(private=False), "kid": self.key_id, "use": "sig", "alg": "ES256"}
+
+
+def _token_key(private: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> TokenKey:
+    key_id = fingerprint(private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    der = base64.b64encode(certificate.public_bytes(Encoding.DER)).decode()
+    header = {"alg": "ES256", "typ": "JWT", "kid": key_id, "x5c": [der]}
+    return TokenKey(private, certificate, key_id, ECKey.import_key(_pem(private)), header)
+
+
+def _pem(private: ec.EllipticCurvePrivateKey) -> bytes:
+    return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,7 @@ def _load(path: Path) -> TokenKey:
         raise FileProblem(path, ["is no key on the curve P-256; remove it"])
     if private.public_key() != certificate.public_key():
         raise FileProblem(path, ["holds a certificate of another key; restore it, or remove it"])
-    return TokenKey(private, certificate)
+    return _token_key(private, certificate)
 
 
 def new_key(issuer: str, starts: datetime) -> TokenKey:
@@ -165,7 +168,7 @@ def new_key(issuer: str, starts: datetime) -> TokenKey:
         .add_extension(usage, critical=True)
         .sign(private, hashes.SHA256())
     )
-    return TokenKey(private, certificate)
+    return _token_key(private, certificate)
 
 
 def store_key(folder: Path, key: TokenKey) -> Path:
@@ -175,8 +178,7 @@ def store_key(folder: Path, key: TokenKey) -> Path:
         FileProblem: it cannot be written.
     """
     path = _path(folder, key)
-    private = key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    write_whole(path, private + key.certificate.public_bytes(Encoding.PEM))
+    write_whole(path, _pem(key.private) + key.certificate.public_bytes(Encoding.PEM))
     return path
 
 

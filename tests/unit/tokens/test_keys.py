@@ -136,7 +136,7 @@ def _token(key: TokenKey) -> str:
 def test_a_token_says_what_the_registry_reads() -> None:
     """Claims as the distribution specification has them: the audience one word, times whole seconds."""
     key = new_key("tokens", NOW)
-    token = jwt.decode(_token(key), ECKey.import_key(key.jwk.as_dict(private=False)), registry=REGISTRY)
+    token = jwt.decode(_token(key), ECKey.import_key(key.jose.as_dict(private=False)), registry=REGISTRY)
     assert token.claims == {
         "iss": "tokens.example.org",
         "sub": "alice",
