@@ -113,7 +113,9 @@ def list_robots(config_file: Path, as_json: bool) -> None:
     for one in robots:
         state = "never expires"
         if one.expires is not None:
-            state = f"{'expired' if one.expires <= datetime.now(UTC) else 'expires'} {one.expires.isoformat()}"
+            state = (
+                f"{'expired' if one.expires <= datetime.now(UTC) else 'expires'} {one.expires.isoformat()}"
+            )
         click.echo(f"{one.name}  {','.join(one.actions)}  {' '.join(one.repositories)}  {state}")
 
 

@@ -92,23 +92,31 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
             "realm": tokens.realm, "service": SERVICE, "issuer": ISSUER, "rootcertbundle": str(tokens.bundle),
         }  # fmt: skip
         stack.enter_context(tokens)
-        open_server = _old if request.config.getoption("--old-server") else _ours
-        server = open_server(servers, {"auth": {"type": "token", "options": options}}, stack)
+        auth: dict[str, Any] = {"type": "token", "options": options}
+        if request.config.getoption("--old-server"):
+            server = _old(servers, {"auth": auth}, stack)
+        else:
+            signing = {"sign_prefixes": [f"localhost:{port}/production/"]}
+            server = _ours(servers, {"auth": auth | signing}, stack)
         host = stack.enter_context(engine(folder))
         address = stack.enter_context(registry(folder, port, {"token": options}))
         yield World(Workplace(host, address, server), tokens, platform)
 
 
 def _let_in(tokens: TokenService, registry_name: str, platform: ECKey) -> None:
-    """Alice publishes for the team, Bob reads, Carol administers; Eve publishes for another team."""
+    """Alice publishes for the team, Bob reads, Carol administers; Eve publishes for another team; in production Frank
+    pushes images and Grace signs them."""
     (tokens.folder / "platform.json").write_text(json.dumps({"keys": [platform.as_dict(private=False)]}))
-    team, other, public = (f"{registry_name}/{name}/" for name in ("team", "other", "public"))
+    folders = ("team", "other", "public", "production")
+    team, other, public, production = (f"{registry_name}/{name}/" for name in folders)
     rules: dict[str, tuple[str, list[str]]] = {
         "alice": (team, ["pull", "push"]),
         "bob": (team, ["pull"]),
         "carol": (team, ["admin"]),
         "dave": (team, ["pull", "push"]),
         "eve": (other, ["pull", "push"]),
+        "frank": (production, ["pull", "push"]),
+        "grace": (production, ["pull", "push", "sign"]),
     }
     for name in rules:
         tokens.user(name, f"{name}'s password")
@@ -226,6 +234,21 @@ def test_who_publishes_neither_rotates_nor_deletes(world: World, notary: Callabl
     carol.notary("delete", gun, "--remote")
     token = world.tokens.get(f"repository:{gun}:pull", user="bob", password="bob's password").token
     assert _ask(world, "GET", f"/v2/{gun}/_trust/tuf/root.json", token).startswith("404 ")
+
+
+def test_who_pushes_does_not_sign_where_that_is_apart(
+    request: pytest.FixtureRequest, world: World, docker: Callable[[str], DockerUser]
+) -> None:
+    """No client knows the permission: who has it gets it when he publishes."""
+    if request.config.getoption("--old-server"):
+        pytest.skip("to the old server, pushing is signing")
+    name = f"{world.place.registry}/production/{uuid.uuid4().hex[:8]}"
+    frank, grace = docker("frank"), docker("grace")
+    frank.image(f"{name}:v1", "one")
+    frank.docker("push", f"{name}:v1")
+    assert NOT_AUTHORIZED in frank.refused("trust", "sign", f"{name}:v1")
+    assert "Successfully signed" in grace.docker("trust", "sign", f"{name}:v1")
+    frank.docker("pull", f"{name}:v1", trust=True)
 
 
 def test_the_client_asks_for_name_and_password(world: World, notary: Callable[[str], Person]) -> None:
