@@ -27,6 +27,7 @@ from .commands import PROGRAM
 from .commands.auth import auth
 from .commands.db import db
 from .commands.repo import repo
+from .commands.tokens import tokens
 
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
@@ -226,5 +227,5 @@ def _cannot_listen(config: ServerConfig, reason: str) -> str:
     return f"server.http_addr: cannot listen on {config.server.address} ({reason}); free it or choose another"
 
 
-for group in (auth, db, repo):
+for group in (auth, db, repo, tokens):
     main.add_command(group)

@@ -59,8 +59,16 @@ def console_script(name: str) -> str:
 class Daemon:
     """One of the two processes. Its output goes to `log`, over all starts."""
 
-    def __init__(self, name: str, config: Path, environ: Mapping[str, str], ready: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        config: Path,
+        environ: Mapping[str, str],
+        ready: Any,
+        verb: tuple[str, ...] = ("serve",),
+    ) -> None:
         self.name = name
+        self.verb = verb
         self.config = config
         self.environ = dict(environ)
         self.log = config.with_name(f"{name}.log")
@@ -109,7 +117,7 @@ class Daemon:
             return
         with self.log.open("ab") as out:
             self._process = subprocess.Popen(
-                [console_script(self.name), "serve", "--config", str(self.config), *self.options],
+                [console_script(self.name), *self.verb, "--config", str(self.config), *self.options],
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
