@@ -9,15 +9,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from aiohttp import web
 
-from notary_common.log import get_logger
-from notary_common.tls import server_context
+from notary_common.accept import Acceptor
+from notary_common.bind import bind
+from notary_common.tls import PemFiles, ReloadingContext, make_server
+from notary_common.tls.watch import Watcher
 from notary_common.values import Listen
+from notary_server.http.forwarded import Proxies
 
 from .access import OIDC_USER, Access, load_access
-from .config import TokensConfig
+from .config import Server, TokensConfig
 from .failures import Failures
 from .files import FileProblem
 from .htpasswd import Users, load_users
@@ -30,7 +34,8 @@ from .service import Naming, TokenService
 from .watched import Watched
 from .workload_tokens import WorkloadTokens
 
-_log = get_logger("notary_server.tokens")
+BACKLOG: Final = 128
+"""Connections that wait to be accepted: clients ask once and go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,26 +136,45 @@ async def serve(config: TokensConfig, ready: Callable[[str], None]) -> None:
         OSError: the address cannot be listened on.
     """
     server, limits = config.server, config.limits
-    tls = None
-    if server.tls_cert_file is not None and server.tls_key_file is not None:
-        tls = server_context(server.tls_cert_file, server.tls_key_file)
+    tls = _listening_tls(server)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with open_service(config, open_files(config)) as service:
+    watcher = Watcher()
+    if tls is not None:
+        watcher.add(tls)
+    async with open_service(config, open_files(config)) as service, watcher.running():
         listener = Listener(
-            service, max_request_bytes=limits.max_request_bytes, request_timeout=limits.request_timeout
+            service,
+            Proxies(server.trusted_proxies, server.forwarded_header),
+            max_request_bytes=limits.max_request_bytes,
+            request_timeout=limits.request_timeout,
         )
         runner = web.ServerRunner(listener, handle_signals=False, shutdown_timeout=limits.shutdown_timeout)
+        listeners = bind(server.address.host, server.address.port)
         await runner.setup()
+        port = listeners[0].getsockname()[1]
+        context = None if tls is None else tls.current
+        accepting = [
+            Acceptor(one, context, listener, backlog=BACKLOG, handshake_timeout=limits.request_timeout)
+            for one in listeners
+        ]
         try:
-            site = web.TCPSite(runner, server.address.host or None, server.address.port, ssl_context=tls)
-            await site.start()
             scheme = "http" if tls is None else "https"
-            ready(f"{scheme}://{Listen(server.address.host or 'localhost', runner.addresses[0][1])}/token")
+            ready(f"{scheme}://{Listen(server.address.host or 'localhost', port)}/token")
             await stopped.wait()
         finally:
+            for one in accepting:
+                one.close()
             await runner.cleanup()
+
+
+def _listening_tls(server: Server) -> ReloadingContext | None:
+    """What to listen with, taken anew when its files change; None: plain HTTP."""
+    if server.tls_cert_file is None:
+        return None
+    files = PemFiles(server.tls_cert_file, server.tls_key_file, None)
+    return ReloadingContext("listener", "client_ca", files, make_server, "server", in_place=True)
 
 
 def now() -> datetime:

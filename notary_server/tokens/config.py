@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo
 
 from notary_common.config import Document, Problem, Reading, Section, read
 from notary_common.sections import Logging, together
-from notary_common.values import File, Listen, TcpAddress, between, duration, shown, text
+from notary_common.values import File, Listen, Networks, TcpAddress, between, duration, one_of, shown, text
 
 ENVIRONMENT_PREFIX: Final = "NOTARY_TOKENS"
 _REGISTRY: Final = re.compile(r"[A-Za-z0-9.\[\]:-]{1,253}(?::[0-9]{1,5})?", re.ASCII)
@@ -55,11 +55,23 @@ class Server(Section):
     http_addr: TcpAddress | None = Field(default=None, description="`host:port` or `:port`. Required.")
     tls_cert_file: File | None = Field(
         default=None,
-        description="Certificate chain, PEM, the service's own first. Required unless the address is on the loopback "
-        "interface.",
+        description="Certificate chain, PEM, the service's own first. Required, unless `tls_source` says otherwise.",
     )
     tls_key_file: File | None = Field(
         default=None, description="Private key of the certificate, PEM, not encrypted."
+    )
+    tls_source: Annotated[str, BeforeValidator(one_of("files", "terminated"))] = Field(
+        default="files",
+        description="`files`: those above. `terminated`: TLS ends at a proxy in front; plain HTTP here.",
+    )
+    trusted_proxies: Networks = Field(
+        default=(),
+        description="Addresses or networks (CIDR) of proxies whose word about a client's address is taken. In the "
+        "environment: separated by blanks.",
+    )
+    forwarded_header: Annotated[str, BeforeValidator(one_of("x-forwarded-for", "forwarded"))] = Field(
+        default="x-forwarded-for",
+        description="The one header field those proxies set: `x-forwarded-for`, or `forwarded` (RFC 7239).",
     )
 
     @property
@@ -162,16 +174,18 @@ def _problems(raw: Mapping[str, object]) -> list[Problem]:
         Problem(key, f"is missing; {remedy}") for key, remedy in required.items() if raw.get(key) is None
     ]
     found += together(raw, "server.tls_cert_file", "server.tls_key_file")
-    if raw.get("server.tls_cert_file") is None and not _is_local(raw.get("server.http_addr")):
+    terminated = raw.get("server.tls_source") == "terminated"
+    given = raw.get("server.tls_cert_file") is not None
+    if terminated and given:
+        found.append(
+            Problem("server.tls_cert_file", "stands beside server.tls_source terminated; keep one of the two")
+        )
+    if not terminated and not given:
         found.append(
             Problem(
                 "server.tls_cert_file",
-                "is missing, and passwords would travel in the clear; set certificate and key, or listen on "
-                "127.0.0.1 behind a proxy on this machine",
+                "is missing, and passwords would travel in the clear; set certificate and key, or "
+                "server.tls_source to terminated if a proxy in front speaks TLS",
             )
         )
     return found
-
-
-def _is_local(address: object) -> bool:
-    return isinstance(address, str) and address.rpartition(":")[0] in {"localhost", "127.0.0.1", "[::1]"}

@@ -20,6 +20,8 @@ import msgspec
 from aiohttp import web
 
 from notary_common.log import get_logger
+from notary_server.http.forwarded import Proxies
+from notary_server.http.peer import client_address
 
 from .errors import BadCredentials, BadRequest, Busy, TokenRefused, TooManyFailures, UnsupportedGrant
 from .people import Credentials
@@ -46,10 +48,12 @@ class Api:
     """What answers at the service's addresses.
 
     Attributes:
+        proxies: whose word is taken for a client's address.
         request_timeout: seconds that a body may take to arrive.
     """
 
     service: TokenService
+    proxies: Proxies
     request_timeout: float
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
@@ -88,12 +92,13 @@ class Api:
         return _plain(404, "there is nothing at this address")
 
     async def _asked(self, request: web.BaseRequest, request_id: str) -> Asked:
+        address = client_address(request.transport, request.headers, self.proxies)
         try:
             if request.method == "GET":
-                return _basic_way(request, request_id)
-            return _oauth_way(await self._form(request), request, request_id)
+                return _basic_way(request, address, request_id)
+            return _oauth_way(await self._form(request), request, address, request_id)
         except TokenRefused as refused:
-            record_refusal(refused, request_id=request_id, address=request.remote or "")
+            record_refusal(refused, request_id=request_id, address=address)
             raise
 
     async def _form(self, request: web.BaseRequest) -> Form:
@@ -140,10 +145,13 @@ class Connection(web.RequestHandler):
 class Listener(web.Server):
     """Makes connections."""
 
-    def __init__(self, service: TokenService, *, max_request_bytes: int, request_timeout: float) -> None:
+    def __init__(
+        self, service: TokenService, proxies: Proxies, *, max_request_bytes: int, request_timeout: float
+    ) -> None:
         """For the running event loop.
 
         Args:
+            proxies: whose word is taken for a client's address.
             max_request_bytes: longer bodies are refused.
             request_timeout: seconds that a request's header may take from the connection on, and then its body.
         """
@@ -151,7 +159,7 @@ class Listener(web.Server):
         self._seconds = request_timeout
         # aiohttp's own lines about broken requests would repeat them.
         logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
-        answer = Api(service, request_timeout).answer
+        answer = Api(service, proxies, request_timeout).answer
         super().__init__(
             answer,
             request_factory=self._request,
@@ -172,19 +180,19 @@ class Listener(web.Server):
         )
 
 
-def _basic_way(request: web.BaseRequest, request_id: str) -> Asked:
+def _basic_way(request: web.BaseRequest, address: str, request_id: str) -> Asked:
     form = _fields(request.query_string.encode("utf-8", "surrogateescape"))
     return Asked(
         credentials=_basic(request.headers.get("Authorization")),
         scopes=tuple(form.get("scope", ())),
         service=_one(form, "service"),
         client=_one(form, "client_id") or request.headers.get("User-Agent", ""),
-        address=request.remote or "",
+        address=address,
         request_id=request_id,
     )
 
 
-def _oauth_way(form: Form, request: web.BaseRequest, request_id: str) -> Asked:
+def _oauth_way(form: Form, request: web.BaseRequest, address: str, request_id: str) -> Asked:
     credentials: Credentials | None = None
     identity_token: str | None = None
     grant_type = _one(form, "grant_type")
@@ -204,7 +212,7 @@ def _oauth_way(form: Form, request: web.BaseRequest, request_id: str) -> Asked:
         # RFC 8693 calls it the audience.
         service=_one(form, "service") or _one(form, "audience"),
         client=_one(form, "client_id") or request.headers.get("User-Agent", ""),
-        address=request.remote or "",
+        address=address,
         request_id=request_id,
         identity_token=identity_token,
     )

@@ -36,7 +36,8 @@ def service(folder: Path, authority: Authority) -> Iterator[TokenService]:
         "max_request_bytes": 8192,
         "request_timeout": 1,
     }
-    made = TokenService(folder / "tokens", authority, registry=REGISTRY, changes={"limits": limits})
+    changes = {"limits": limits, "server": {"trusted_proxies": ["127.0.0.1", "::1"]}}
+    made = TokenService(folder / "tokens", authority, registry=REGISTRY, changes=changes)
     for name in ("alice", "bob", "carol", "dave"):
         made.user(name, f"{name}'s password")
     with made:

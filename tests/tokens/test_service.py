@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import socket
 import ssl
+import time
 import uuid
 
 import pytest
 
+from deploy.local.pki import Authority
+from tests.support.pki import LOCAL_NAMES
 from tests.support.token_service import ISSUER, SERVICE, Answer, TokenService
 
 from .conftest import REGISTRY
@@ -241,6 +244,29 @@ def test_a_client_that_sends_nothing_is_cut_off(service: TokenService) -> None:
     ):
         slow.sendall(b"GET /token HTTP/1.1\r\n")
         assert slow.recv(1000) == b""
+
+
+def test_the_word_of_a_trusted_proxy_counts(service: TokenService) -> None:
+    """For the log, and for the failures of an address."""
+    service.request("/token", headers={"X-Forwarded-For": "203.0.113.9, 198.51.100.7"})
+    assert service.log[-1]["address"] == "198.51.100.7"
+
+
+def test_a_renewed_certificate_is_shown_without_a_restart(
+    service: TokenService, authority: Authority
+) -> None:
+    """Clients that come now see it."""
+    before = _shown(service)
+    authority.issue("tokens", LOCAL_NAMES)
+    deadline = time.monotonic() + 30
+    while _shown(service) == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert service.request("/health").status == 200
+
+
+def _shown(service: TokenService) -> str:
+    return ssl.get_server_certificate(("localhost", service.port), ca_certs=str(service.ca_file))
 
 
 def test_health_says_whether_it_could_sign(service: TokenService) -> None:

@@ -16,11 +16,11 @@ from notary_server.tokens.keys import new_key, store_key
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """A configuration for the loopback interface, with an access file and one user."""
+    """A configuration behind a proxy, with an access file and one user."""
     (tmp_path / "access.json").write_text("{}")
     (tmp_path / "users").write_text("alice:$2y$05$" + "." * 53 + "\n")
     document = {
-        "server": {"http_addr": "127.0.0.1:0"},
+        "server": {"http_addr": "127.0.0.1:0", "tls_source": "terminated"},
         "tokens": {"issuer": "tokens.example.org", "service": "registry.example.org", "key_dir": "keys"},
         "people": {"access_file": "access.json", "users_file": "users", "robots_file": "robots.json"},
     }

@@ -138,7 +138,7 @@ def test_everything_that_is_wrong_is_named_at_once(tmp_path: Path) -> None:
 def _config(tmp_path: Path, **changes: dict[str, Any]) -> list[str]:
     (tmp_path / "access.json").write_text("{}")
     document: dict[str, dict[str, Any]] = {
-        "server": {"http_addr": "127.0.0.1:5001"},
+        "server": {"http_addr": ":5001", "tls_source": "terminated"},
         "tokens": {"issuer": "i", "service": "s", "key_dir": "keys"},
         "people": {"access_file": "access.json"},
     }
@@ -154,11 +154,15 @@ def test_a_small_configuration_is_enough(tmp_path: Path) -> None:
     assert _config(tmp_path) == []
 
 
-@pytest.mark.parametrize("address", [":5001", "0.0.0.0:5001", "registry.example.org:5001", "[::]:5001"])
-def test_passwords_never_travel_in_the_clear(tmp_path: Path, address: str) -> None:
-    """Without TLS the service listens on the loopback interface, or not at all."""
-    (problem,) = _config(tmp_path, server={"http_addr": address})
+def test_passwords_never_travel_in_the_clear(tmp_path: Path) -> None:
+    """Without TLS the service does not start, unless it is told that a proxy speaks TLS."""
+    (problem,) = _config(tmp_path, server={"tls_source": "files"})
     assert problem.startswith("server.tls_cert_file: is missing, and passwords would travel in the clear")
+    (tmp_path / "tls.pem").touch()
+    pair = {"tls_cert_file": "tls.pem", "tls_key_file": "tls.pem"}
+    assert _config(tmp_path, server={**pair, "tls_source": "files"}) == []
+    (problem,) = _config(tmp_path, server=pair)
+    assert problem.startswith("server.tls_cert_file: stands beside server.tls_source terminated")
 
 
 def test_all_that_is_missing_is_named(tmp_path: Path) -> None:
