@@ -1,12 +1,12 @@
 # The few commands a person types. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run demo bench test lint format types unit e2e lock clean
+.PHONY: help run demo bench bench-signer fuzz test lint format types unit e2e lock clean
 SHELL := /bin/bash
 python := .venv/bin/python
 typed := notary_common notary_server notary_signer migrations deploy bench tests
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Start signer and server here, in the foreground; PORT=4444 make run takes another port
 	@deploy/local/bootstrap run
@@ -19,6 +19,14 @@ demo: ## Publish, list and verify with the real notary client, while `make run` 
 bench: ## Measure against Notary 0.7.0, all rows of bench/README.md, about 25 minutes
 	@deploy/local/bootstrap bench
 	$(python) -m bench
+
+fuzz: ## Try INPUTS=20000 inputs on each reader of what strangers send, and say how many; about 20 minutes
+	@deploy/local/bootstrap test
+	$(python) -m tests.fuzz --inputs $(or $(INPUTS),20000)
+
+bench-signer: ## Signatures per second of 1, 2 and 4 signers beside the token alone, about three minutes
+	@deploy/local/bootstrap test
+	$(python) -m bench.signer
 
 test: ## Everything: installs what it needs, then lint, types, all tests
 	@deploy/local/bootstrap test

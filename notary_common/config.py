@@ -236,6 +236,20 @@ def _lower(document: dict[str, object], prefix: str, doubles: list[str]) -> dict
     return lowered
 
 
+def repeated(value: object, place: str = "") -> list[str]:
+    """Where objects inside lists give a member twice, which `load_document` leaves to whoever takes such lists."""
+    if isinstance(value, list):
+        return [found for index, item in enumerate(value) for found in repeated(item, f"{place}.{index}")]
+    if not isinstance(value, dict):
+        return []
+    names = [name for name, _ in value.pairs] if isinstance(value, _Pairs) else list(value)
+    dot = "." if place else ""
+    doubles = [f"{place}{dot}{name}" for name in dict.fromkeys(names) if names.count(name) > 1]
+    return doubles + [
+        found for name, item in value.items() for found in repeated(item, f"{place}{dot}{name}")
+    ]
+
+
 def read(
     model: type[Config],
     path: Path,
@@ -322,6 +336,8 @@ def _problem(detail: ErrorDetails) -> Problem:
 
 def kind(value: object) -> str:
     """How a person would name the type of `value`; never the value itself."""
+    if value is None:
+        return "null"
     if isinstance(value, bool):
         return "true or false"
     if isinstance(value, int | float):

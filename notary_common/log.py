@@ -43,7 +43,7 @@ _PEM = re.compile(
 _SUSPICIOUS = re.compile(r"[\s:=]")
 """Each of the four patterns above needs one of these: most values are known to be clean at once."""
 REDACTED = "[redacted]"
-_STATEMENT_LOGGERS = ("aiosqlite", "alembic", "asyncio", "sqlalchemy")
+_STATEMENT_LOGGERS = ("aiosqlite", "alembic", "asyncio", "sqlalchemy", "watchfiles")
 """Libraries whose lines below errors are statements with their parameters, or of no use to an operator."""
 
 

@@ -95,3 +95,11 @@ def together(raw: Mapping[str, object], first: str, second: str) -> list[Problem
         return []
     missing, given = (first, second) if raw.get(first) is None else (second, first)
     return [Problem(missing, f"is missing beside {given}; set both or neither")]
+
+
+def spiffe_problems(raw: Mapping[str, object], asking: str) -> list[Problem]:
+    """What the leaf `asking`, which says `spiffe`, needs."""
+    if raw.get("server.spiffe_socket") is not None:
+        return []
+    example = "/run/spire/sockets/agent.sock"
+    return [Problem("server.spiffe_socket", f"is missing beside {asking} spiffe; name it, e.g. {example}")]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -162,6 +163,21 @@ def working_file(value: object) -> str:
     return str(path)
 
 
+def new_file(value: object, info: ValidationInfo) -> Path:
+    """A file to be made or gone on with, in a directory that is there; a relative path as in `existing_file`."""
+    path = _resolve(text(value), info)
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is not a regular file; name a file")
+    writable = path if path.exists() else path.parent
+    if not path.parent.is_dir():
+        raise ValueError(f"the directory {path.parent} does not exist; make it, writable by this user")
+    if not os.access(writable, os.W_OK):
+        raise ValueError(
+            f"{writable} cannot be written by this user; change its owner or choose another file"
+        )
+    return path
+
+
 def pin_file(value: object, info: ValidationInfo) -> Path:
     """A file with a secret: readable by this user, and nobody else may change it."""
     path = existing_file(value, info)
@@ -200,6 +216,26 @@ def tcp_or_unix_address(value: object, info: ValidationInfo) -> Listen:
     return tcp_address(value)
 
 
+def addresses(maximum: int) -> Callable[[object, ValidationInfo], tuple[Listen, ...]]:
+    """A validator of up to `maximum` addresses to connect to: `host:port` or `unix:///path`, none twice."""
+
+    def check(value: object, info: ValidationInfo) -> tuple[Listen, ...]:
+        words = value.split() if isinstance(value, str) else value
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise ValueError(f'is {kind(value)}; write a list of strings, e.g. ["signer-2.example.org:7899"]')
+        if not 1 <= len(words) <= maximum:
+            raise ValueError(f"holds {len(words)} addresses; write 1 to {maximum}, or remove it")
+        found = tuple(tcp_or_unix_address(word, info) for word in words)
+        for word, address in zip(words, found, strict=True):
+            if address.socket is None and not (address.host and address.port):
+                raise ValueError(f'holds "{shown(word)}"; write host:port, or unix:///path')
+        if len(set(found)) < len(found):
+            raise ValueError("names an address twice; keep one")
+        return found
+
+    return check
+
+
 def gun_prefixes(value: object) -> tuple[str, ...]:
     """Prefixes of repository names, each relative, clean and ending in exactly one slash."""
     words = value.split() if isinstance(value, str) else value
@@ -216,6 +252,39 @@ def gun_prefixes(value: object) -> tuple[str, ...]:
 def _is_prefix(word: str) -> bool:
     *segments, end = word.split("/")
     return not end and bool(segments) and {"", ".", ".."}.isdisjoint(segments)
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def networks(value: object) -> tuple[Network, ...]:
+    """Addresses and networks, as a list or as words."""
+    words = value.split() if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ValueError(f'is {kind(value)}; write a list of strings, e.g. ["10.0.0.0/8", "2001:db8::1"]')
+    return tuple(map(_network, words))
+
+
+def _network(word: str) -> Network:
+    try:
+        return ipaddress.ip_network(word)
+    except ValueError:
+        raise ValueError(
+            f'"{shown(word)}" is no address or network; write e.g. 10.1.2.3 or 10.0.0.0/8 (no bits set behind the prefix)'
+        ) from None
+
+
+_SPIFFE_ID = re.compile(r"spiffe://[a-z0-9._-]{1,255}(?:/[A-Za-z0-9._-]+)+", re.ASCII)
+
+
+def spiffe_id(value: object) -> str:
+    """The name of a workload, with a path: a trust domain alone is nobody's."""
+    name = text(value)
+    if not _SPIFFE_ID.fullmatch(name) or {".", ".."} & set(name.split("/")):
+        raise ValueError(
+            f'is "{shown(name)}"; write spiffe://TRUST-DOMAIN/PATH, e.g. spiffe://example.org/signer'
+        )
+    return name
 
 
 def host_name(value: object) -> str:
@@ -250,8 +319,11 @@ Port = Annotated[int, BeforeValidator(between(1, 65535))]
 Flag = Annotated[bool, BeforeValidator(boolean)]
 File = Annotated[Path, BeforeValidator(existing_file)]
 WorkingFile = Annotated[str, BeforeValidator(working_file)]
+NewFile = Annotated[Path, BeforeValidator(new_file)]
 PinFile = Annotated[Path, BeforeValidator(pin_file)]
 SocketPath = Annotated[Path, BeforeValidator(socket_path)]
 TcpAddress = Annotated[InstanceOf[Listen], BeforeValidator(tcp_address)]
 Address = Annotated[InstanceOf[Listen], BeforeValidator(tcp_or_unix_address)]
+SpiffeId = Annotated[str, BeforeValidator(spiffe_id)]
+Networks = Annotated[tuple[Network, ...], BeforeValidator(networks)]
 GunPrefixes = Annotated[tuple[str, ...], BeforeValidator(gun_prefixes)]

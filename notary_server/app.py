@@ -5,31 +5,41 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from notary_common.bind import bind
 from notary_common.collector import settle
 from notary_common.command import database_target
 from notary_common.database import Database, open_database
-from notary_common.tls import client_context, server_context
+from notary_common.guests import connections
+from notary_common.journal import Journal
+from notary_common.tls import ReloadingContext
 from notary_common.values import Listen
 
+from .auth.token_access import TokenAccess
+from .certificates import Certificates, listening_tls, open_certificates
 from .config import ServerConfig, TrustService
+from .config.audit import Audit
+from .http.audit import AuditLog
 from .http.caching import CachePolicy
 from .http.call import Services, Settings
+from .http.forwarded import Proxies
 from .http.health import Health
 from .http.limits import BACKLOG
-from .http.listen import bind
+from .http.rate import RateLimits, Rates
 from .http.server import HttpServer
 from .metrics import Metrics
 from .operations.context import Context
 from .ports import RemoteSigner
 from .refresher import refreshing
+from .retirer import retiring
 from .signing.local_signer import LocalSigner
 from .signing.remote_signer import HttpSigner
+from .signing.transport import Endpoint
 from .storage.renewals import SqlRenewals
+from .storage.retirements import SqlRetirements
 from .storage.sql_store import SqlStore
 from .token_issuers import open_access
 from .tuf.parse import Limits
@@ -66,39 +76,33 @@ async def serve(config: ServerConfig, ready: Callable[[str], None]) -> None:
 async def serve_on(
     config: ServerConfig,
     listeners: Sequence[socket.socket],
-    tls: ssl.SSLContext | None,
+    tls: ReloadingContext | None,
     stopped: asyncio.Event,
     metrics: Metrics,
     ready: Callable[[], None],
 ) -> None:
     """Serve over these sockets until `stopped`, then let running requests finish; the sockets are closed.
 
-    `ready` is called as soon as connections are accepted.
+    Args:
+        tls: from `listening_tls`.
+        ready: called as soon as connections are accepted.
 
     Raises:
         TlsError, DatabaseError: what the configuration names cannot be opened.
     """
-    async with open_services(config, metrics) as services:
+    async with (
+        open_certificates(config, tls, metrics) as certificates,
+        open_services(config, metrics, certificates) as services,
+    ):
         server = HttpServer(services)
-        await server.start(listeners, tls)
+        listener = certificates.listener
+        await server.start(listeners, None if listener is None else listener.current)
         settle()
         try:
             ready()
             await stopped.wait()
         finally:
             await server.stop(config.limits.shutdown_timeout)
-
-
-def listening_tls(config: ServerConfig) -> ssl.SSLContext | None:
-    """What to listen with; None: plain HTTP.
-
-    Raises:
-        TlsError: a file cannot be used.
-    """
-    files = config.server
-    if files.tls_cert_file is None or files.tls_key_file is None:
-        return None
-    return server_context(files.tls_cert_file, files.tls_key_file, files.client_ca_file)
 
 
 def listen(config: ServerConfig) -> list[socket.socket]:
@@ -115,13 +119,17 @@ def listen(config: ServerConfig) -> list[socket.socket]:
 
 def shown_address(config: ServerConfig, listeners: Sequence[socket.socket]) -> str:
     """The address for people, with the port that was chosen for 0."""
-    scheme = "http" if config.server.tls_cert_file is None else "https"
+    scheme = "https" if config.server.secure else "http"
     return f"{scheme}://{Listen(config.server.address.host or 'localhost', listeners[0].getsockname()[1])}"
 
 
 @asynccontextmanager
-async def open_services(config: ServerConfig, metrics: Metrics) -> AsyncIterator[Services]:
+async def open_services(
+    config: ServerConfig, metrics: Metrics, certificates: Certificates
+) -> AsyncIterator[Services]:
     """Database, signer and health checks of one process; closed in reverse at the end.
+
+    From here on all certificates are watched.
 
     Raises:
         TlsError, DatabaseError: what the configuration names cannot be opened.
@@ -131,15 +139,25 @@ async def open_services(config: ServerConfig, metrics: Metrics) -> AsyncIterator
         target = database_target(config.storage, config.base_dir)
         pool = config.storage
         database = open_database(target, pool_size=pool.pool_size, pool_timeout=pool.pool_timeout)
+        if database.tls is not None:
+            certificates.watcher.add(database.tls)
         context = Context(
             store=await _open_store(database, limits.max_cache_bytes, target.in_memory, opened),
-            signer=_open_signer(config.trust_service, opened),
+            signer=_open_signer(config.trust_service, certificates.signer, metrics, opened),
             clock=SystemClock(),
             algorithm=config.trust_service.key_algorithm or "ed25519",
-            limits=Limits(max_depth=limits.max_json_depth),
+            limits=Limits(
+                max_bytes=limits.max_file_bytes,
+                max_values=limits.max_json_values,
+                max_depth=limits.max_json_depth,
+                max_signatures=limits.max_signatures,
+                max_keys=limits.max_keys,
+                max_delegations=limits.max_delegations,
+            ),
             max_changes=limits.max_changefeed_records,
             publishing=asyncio.Semaphore(limits.max_concurrent_publishes),
             publish_wait=limits.publish_wait,
+            key_grace=config.trust_service.key_grace,
         )
         opened.push_async_callback(context.reader.close)
         settings = Settings(
@@ -149,13 +167,28 @@ async def open_services(config: ServerConfig, metrics: Metrics) -> AsyncIterator
             gun_prefixes=tuple(config.repositories.gun_prefixes),
             max_upload_bytes=limits.max_upload_bytes,
             max_parts=limits.max_parts,
+            max_buffered_bytes=limits.max_buffered_bytes,
+            min_upload_rate=limits.min_upload_rate,
+            max_connections=connections(limits.max_connections),
+            max_client_connections=limits.max_client_connections,
+            header_timeout=limits.header_timeout,
             request_timeout=limits.request_timeout,
+            proxies=Proxies(config.server.trusted_proxies, config.server.forwarded_header),
         )
+        rates = RateLimits(
+            limits.client_writes, limits.repository_writes, limits.client_keys, limits.repository_keys
+        )
+        audit = _open_audit(config.audit)
+        await opened.enter_async_context(audit.kept())
         access = await opened.enter_async_context(open_access(config.auth, context.clock))
-        services = Services(context, settings, metrics, Health(), access)
+        if isinstance(access, TokenAccess):
+            certificates.watcher.add(access)
+        services = Services(context, settings, metrics, Health(), access, Rates(rates), audit)
         watching = asyncio.create_task(services.health.watch(context, services.metrics))
         opened.push_async_callback(_end, services.health, watching)
+        await opened.enter_async_context(certificates.watcher.running())
         await opened.enter_async_context(refreshing(context, SqlRenewals(database), services.metrics))
+        await opened.enter_async_context(retiring(context, SqlRetirements(database), services.metrics))
         yield services
 
 
@@ -177,14 +210,23 @@ async def _open_store(
     return store
 
 
-def _open_signer(trust: TrustService, opened: AsyncExitStack) -> RemoteSigner:
+def _open_audit(audit: Audit) -> AuditLog:
+    if audit.file is None:
+        return AuditLog()
+    return AuditLog(Journal(audit.file, audit.max_bytes, audit.kept_files))
+
+
+def _open_signer(
+    trust: TrustService, tls: ReloadingContext | None, metrics: Metrics, opened: AsyncExitStack
+) -> RemoteSigner:
     if trust.type == "local":
         return LocalSigner()
-    if trust.socket is not None:
-        signer = HttpSigner("http://signer", None, str(trust.socket), trust.timeout)
-    else:
-        context = client_context(trust.tls_ca_file, trust.tls_client_cert, trust.tls_client_key)
-        host = f"[{trust.hostname}]" if ":" in (trust.hostname or "") else trust.hostname
-        signer = HttpSigner(f"https://{host}:{trust.port}", context, None, trust.timeout)
+    endpoints = [
+        Endpoint("http://signer", lambda: None, str(address.socket))
+        if address.socket is not None or tls is None
+        else Endpoint(f"https://{address}", tls.current)
+        for address in trust.endpoints
+    ]
+    signer = HttpSigner(endpoints, trust.timeout, metrics.signers)
     opened.push_async_callback(signer.close)
     return signer

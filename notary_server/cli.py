@@ -27,6 +27,7 @@ from .commands import PROGRAM
 from .commands.auth import auth
 from .commands.db import db
 from .commands.repo import repo
+from .commands.tokens import tokens
 
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
@@ -171,7 +172,8 @@ def _start_workers(config: ServerConfig, logger: BoundLogger, config_file: Path,
     """Be the master of worker processes."""
     from notary_common.tls import TlsError  # noqa: PLC0415
 
-    from .app import listen, listening_tls, shown_address  # noqa: PLC0415
+    from .app import listen, shown_address  # noqa: PLC0415
+    from .certificates import listening_tls  # noqa: PLC0415
     from .workers.manager import run  # noqa: PLC0415
     from .workers.plan import Plan  # noqa: PLC0415
 
@@ -211,8 +213,11 @@ def _begin_log(config: ServerConfig, logf: LogFormat, debug: bool) -> BoundLogge
         )
     if config.reporting.bugsnag.api_key is not None:
         logger.warning("reporting.bugsnag is accepted and not used: errors are only logged")
-    if config.server.tls_cert_file is None:
-        logger.warning("server.tls_cert_file is not set: serving plain HTTP")
+    if not config.server.secure and config.server.tls_source == "files":
+        logger.warning(
+            "server.tls_cert_file is not set: serving plain HTTP; if TLS ends at a proxy in front, set "
+            "server.tls_source to terminated"
+        )
     if config.trust_service.type == "local":
         logger.error("trust_service.type is local: the signing keys are lost when this process ends")
     return logger
@@ -222,5 +227,5 @@ def _cannot_listen(config: ServerConfig, reason: str) -> str:
     return f"server.http_addr: cannot listen on {config.server.address} ({reason}); free it or choose another"
 
 
-for group in (auth, db, repo):
+for group in (auth, db, repo, tokens):
     main.add_command(group)

@@ -144,7 +144,29 @@ class Unavailable(NotaryError):
 
     code = "UNAVAILABLE"
     status = 503
-    retry_after: ClassVar[int] = 5
+    retry_after: int = 5
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """When to try again, in seconds."""
+        return {"Retry-After": str(self.retry_after)}
+
+
+class TooManyRequests(NotaryError):
+    """More writes than one client, or one repository, may have in a while; waiting is the remedy.
+
+    Attributes:
+        retry_after: seconds until the next one is taken.
+        repeated: whether the same was said, for the same reason, a short while ago.
+    """
+
+    code = "TOOMANYREQUESTS"
+    status = 429
+
+    def __init__(self, message: str, retry_after: int, *, repeated: bool = False) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.repeated = repeated
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -158,6 +180,17 @@ class StoreUnavailable(Unavailable):
 
 class SignerUnavailable(Unavailable):
     """The signer cannot be asked. Never to be read as "the signer does not know this key"."""
+
+
+class TooManyKeys(Unavailable):
+    """The signer makes no more keys for this server for now. 503, since old clients show no words for 429 either, and
+    what is in front of a server knows what to do with it."""
+
+    def __init__(self, retry_after: int | None) -> None:
+        text = "too many new keys were asked for in a short time; try again later"
+        super().__init__(text, text)
+        if retry_after is not None:
+            self.retry_after = retry_after
 
 
 class SignerRefused(NotaryError):

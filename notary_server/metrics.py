@@ -13,6 +13,7 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
+    Histogram,
     ProcessCollector,
     generate_latest,
     values,
@@ -50,6 +51,16 @@ _RENEWALS_HELP: Final = "Repositories whose timestamp was, or could not be, rene
 _OVERDUE: Final = "notary_server_renewals_overdue"
 _OVERDUE_HELP: Final = "Repositories whose timestamp should have been renewed by now, by what is in the way."
 
+_NOT_AFTER: Final = "notary_server_certificate_not_after_seconds"
+_NOT_AFTER_HELP: Final = "When the certificate in use expires, in seconds since 1970, by what it is used for."
+_RELOAD: Final = "notary_server_certificate_reload_failed"
+_RELOAD_HELP: Final = "Whether new certificates were there and could not be taken, by what they are used for."
+_RETIRED: Final = "notary_server_keys_retired"
+_RETIRED_HELP: Final = "Keys that no root lists any more, by what became of them at the signer."
+
+_SIGNER_BUCKETS: Final = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Seconds. A signature takes some milliseconds with SoftHSM; a network HSM a tenth of a second; the rest is trouble."""
+
 OVERDUE_REASONS: Final = ("signer", "impossible")
 """The signer cannot be asked; or it holds no keys, refuses, or the stored metadata does not allow a renewal."""
 
@@ -86,6 +97,12 @@ class Metrics:
         self._overdue = Gauge(
             _OVERDUE, _OVERDUE_HELP, ("reason",), registry=registry, multiprocess_mode="livemax"
         )
+        self._not_after = Gauge(
+            _NOT_AFTER, _NOT_AFTER_HELP, ("use",), registry=registry, multiprocess_mode="livemin"
+        )
+        self._reload = Gauge(_RELOAD, _RELOAD_HELP, ("use",), registry=registry, multiprocess_mode="livemax")
+        self._retired = Counter(_RETIRED, _RETIRED_HELP, ("outcome",), registry=registry)
+        self.signers = SignerMetrics(registry)
 
     def _register(self) -> CollectorRegistry | None:
         """Say what `exposition` shows; where to register what counts by itself, if anywhere."""
@@ -126,9 +143,69 @@ class Metrics:
         """Remember what the last sweep found. `reason` is one of `OVERDUE_REASONS`."""
         self._overdue.labels(reason).set(number)
 
+    def certificate(self, use: str, not_after: float) -> None:
+        """Remember when a certificate in use expires, in seconds since 1970."""
+        self._not_after.labels(use).set(not_after)
+
+    def certificate_reload(self, use: str, *, failed: bool) -> None:
+        """Remember whether the last attempt to take new certificates failed."""
+        self._reload.labels(use).set(failed)
+
+    def retirement(self, outcome: str) -> None:
+        """Count one key that was to be retired. `outcome` is `retired`, `unknown` or `failed`."""
+        self._retired.labels(outcome).inc()
+
     def exposition(self) -> bytes:
         """All metrics in the Prometheus text format, version 0.0.4."""
         return generate_latest(self._registry)
+
+
+class SignerMetrics:
+    """What one process sees of each signer of its list; part of `Metrics`."""
+
+    def __init__(self, registry: CollectorRegistry | None) -> None:
+        self._seconds = Histogram(
+            "notary_server_signer_seconds",
+            "Time until a signer answered or was given up.",
+            ("signer", "operation"),
+            buckets=_SIGNER_BUCKETS,
+            registry=registry,
+        )
+        self._failures = Counter(
+            "notary_server_signer_failures",
+            "Calls that a signer did not answer or failed at, by kind.",
+            ("signer", "kind"),
+            registry=registry,
+        )
+        self._failovers = Counter(
+            "notary_server_signer_failovers",
+            "Calls that went on to the next signer after this one.",
+            ("signer",),
+            registry=registry,
+        )
+        self._open = Gauge(
+            "notary_server_signer_circuit_open",
+            "1 while a signer is asked only if no other can be.",
+            ("signer",),
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+
+    def call(self, signer: str, operation: str, seconds: float) -> None:
+        """Count one call. `operation` is `create`, `describe`, `sign`, `retire` or `health`."""
+        self._seconds.labels(signer, operation).observe(seconds)
+
+    def failure(self, signer: str, kind: str) -> None:
+        """Count one failure. `kind` is `connection`, `tls`, `timeout`, `not_ready` or `fault`."""
+        self._failures.labels(signer, kind).inc()
+
+    def failover(self, signer: str) -> None:
+        """Count one call that the next signer is asked, as this one gave no answer."""
+        self._failovers.labels(signer).inc()
+
+    def circuit(self, signer: str, *, is_open: bool) -> None:
+        """Remember whether the signer is left out."""
+        self._open.labels(signer).set(is_open)
 
 
 class _Requests(Collector):

@@ -45,6 +45,22 @@ class Repository:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class KeyChange:
+    """What a new root does to the server's keys. Times are ns since 1970-01-01T00:00:00Z.
+
+    Attributes:
+        listed: those that it lists for the online roles; none of them is to be retired.
+        dropped: those that only the root before it listed.
+        due_ns: when these are to be retired.
+    """
+
+    listed: frozenset[KeyId]
+    dropped: frozenset[KeyId]
+    now_ns: int
+    due_ns: int
+
+
 class MetadataStore(Protocol):
     """Where metadata lives. All methods raise `StoreUnavailable` when the database cannot answer."""
 
@@ -68,19 +84,26 @@ class MetadataStore(Protocol):
     async def trust_state(self, gun: Gun, roles: Collection[RoleName]) -> TrustState:
         """Root, targets, snapshot, timestamp and `roles` in their latest version, and a summary of all roles."""
 
-    async def commit(self, state: TrustState, files: Sequence[NewFile]) -> None:
+    async def commit(
+        self, state: TrustState, files: Sequence[NewFile], keys: KeyChange | None = None
+    ) -> None:
         """Store `files` and one changefeed record for the one timestamp among them, all or nothing, durably.
+
+        With a root among the files, `keys` says what it does to the server's keys: it is noted for `Retirements`.
 
         Happens if and only if the GUN's latest timestamp (version and SHA-256) is still that of `state`
         (or still absent) and no stored version of any file's role is as high as the file's.
         MUST serialise with every other commit and delete of the GUN.
 
         Raises:
-            HeadMoved: another writer was first; nothing was stored.
+            HeadMoved: another writer was first, or a key of `keys.listed` is just being retired; nothing was stored.
         """
 
-    async def delete(self, gun: Gun) -> bool:
-        """Remove every file of exactly this GUN; True, and a changefeed record, if there was any."""
+    async def delete(self, gun: Gun, *, keys_due_ns: int = 0) -> bool:
+        """Remove every file of exactly this GUN; True, and a changefeed record, if there was any.
+
+        The keys that its roots list for the online roles are noted for `Retirements` with it, due at `keys_due_ns`.
+        """
 
     async def changes(self, gun: Gun | None, change_id: int, records: int) -> list[Change]:
         """Records oldest first; all repositories if `gun` is None.
@@ -139,6 +162,42 @@ class Renewals(Protocol):
         """Remove every lease and rest that has ended, also of those who died."""
 
 
+@dataclass(frozen=True, slots=True)
+class Retirement:
+    """A key to be retired. `tries`: how often the signer refused so far."""
+
+    gun: Gun
+    key_id: KeyId
+    tries: int
+
+
+class Retirements(Protocol):
+    """Keys that no root lists any more, until the signer has retired them. Times are ns since 1970-01-01T00:00:00Z.
+
+    A key that is taken is kept out of every new root of its GUN until it is given back, settled, or the time is over
+    (`MetadataStore.commit`). All methods raise `StoreUnavailable` when the database cannot answer.
+    """
+
+    async def due(self, now_ns: int, size: int) -> Sequence[Retirement]:
+        """Up to `size` that are due and that nobody has taken, those due longest first."""
+
+    async def take(self, key: Retirement, holder: str, now_ns: int, until_ns: int) -> bool:
+        """Whether `holder` may retire it now.
+
+        False if another has it, or if the current root of its GUN lists it: it is in use again, and due no more.
+        MUST serialise with every commit and delete of the GUN.
+        """
+
+    async def settle(self, key: Retirement, holder: str) -> None:
+        """The signer has said that it signs no more; nothing if it is not `holder`'s."""
+
+    async def give_back(self, key: Retirement, holder: str) -> None:
+        """The signer could not be asked; nothing if it is not `holder`'s."""
+
+    async def postpone(self, key: Retirement, holder: str, due_ns: int) -> None:
+        """The signer refused; try again at `due_ns`. Nothing if it is not `holder`'s."""
+
+
 class RemoteSigner(Protocol):
     """The process that holds the online keys. "Held", "unknown" and "could not ask" are three answers.
 
@@ -162,8 +221,11 @@ class RemoteSigner(Protocol):
         `KeyGone`, a kind of `SignerRefused`, when one of them is no longer held: `describe_keys` knows it from then on.
         """
 
+    async def retire_key(self, gun: Gun, key_id: KeyId) -> bool:
+        """Have a key sign no more, for good; may be repeated. False if there is no such key, or it is not `gun`'s."""
+
     async def ping(self) -> None:
-        """Return if the signer is ready to sign."""
+        """Return if the signer is ready to sign; of several, if one is."""
 
 
 class Clock(Protocol):

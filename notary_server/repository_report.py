@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from notary_common.table import columns, printable
+
 from .ports import MetadataStore, Repository
 from .tuf.model import Parsed, PublicKey, Root, Snapshot, Targets, Timestamp
-from .tuf.names import BASE_ROLES, ROOT, SNAPSHOT, TIMESTAMP, Gun, RoleName, depth_order
+from .tuf.names import BASE_ROLES, ROOT, SNAPSHOT, TIMESTAMP, Gun, RoleName, depth_order, gun_problem
 from .tuf.parse import ParseError, listed_targets, parse_root, parse_snapshot, parse_targets, parse_timestamp
 
 Report = dict[str, Any]
@@ -20,9 +22,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def listed(repository: Repository) -> Report:
-    """One repository in a list: its name, the latest version of every role, stored files and bytes."""
+    """One repository in a list: its name, the latest version of every role, stored files and bytes.
+
+    `problem`: why it is not served, though it is stored; None if it is.
+    """
     return {
         "gun": repository.gun,
+        "problem": gun_problem(repository.gun),
         "versions": {role: repository.latest[role].version for role in _ordered(repository.latest)},
         "files": repository.rows,
         "bytes": repository.size,
@@ -38,8 +44,9 @@ def list_as_text(rows: Sequence[Report]) -> str:
         versions = row["versions"]
         base = [str(versions.get(role, "-")) for role in BASE_ROLES]
         delegations = str(sum(role not in BASE_ROLES for role in versions))
-        table.append([_printable(row["gun"]), *base, delegations, str(row["files"]), str(row["bytes"])])
-    return _columns(table)
+        table.append([printable(row["gun"]), *base, delegations, str(row["files"]), str(row["bytes"])])
+    marked = [f"{printable(row['gun'])} is not served: {row['problem']}" for row in rows if row["problem"]]
+    return "\n".join([columns(table), *marked])
 
 
 async def read_repository(store: MetadataStore, gun: str) -> Report | None:
@@ -90,30 +97,30 @@ async def read_repository(store: MetadataStore, gun: str) -> Report | None:
 
 def show_as_text(report: Report) -> str:
     """`read_repository`'s report for people: short key IDs and digests, one table per subject."""
-    parts = [f"Repository {_printable(report['gun'])}"]
+    parts = [f"Repository {printable(report['gun'])}"]
     rows = [["ROLE", "VERSION", "BYTES", "EXPIRES", "SIGNED BY"]]
     for role in report["roles"]:
         signers = role.get("problem") or _short(role["signed_by"])
         rows.append([role["role"], str(role["version"]), str(role["bytes"]), role["expires"] or "-", signers])
-    parts.append(_columns(rows))
+    parts.append(columns(rows))
     if report["keys"]:
         rows = [["SIGNERS OF", "THRESHOLD", "KEYS"]]
         rows += [[entry["role"], str(entry["threshold"]), _keys(entry["keys"])] for entry in report["keys"]]
-        parts.append(_columns(rows))
+        parts.append(columns(rows))
     if report["delegations"]:
         rows = [["DELEGATION", "THRESHOLD", "KEYS", "PATHS"]]
         rows += [
             [entry["role"], str(entry["threshold"]), _keys(entry["keys"]), json.dumps(entry["paths"])]
             for entry in report["delegations"]
         ]
-        parts.append(_columns(rows))
+        parts.append(columns(rows))
     if report["tags"]:
         rows = [["TAG", "ROLE", "BYTES", "SHA256"]]
         rows += [
-            [_printable(entry["tag"]), entry["role"], str(entry["bytes"]), entry["sha256"][:_SHORT]]
+            [printable(entry["tag"]), entry["role"], str(entry["bytes"]), entry["sha256"][:_SHORT]]
             for entry in report["tags"]
         ]
-        parts.append(_columns(rows))
+        parts.append(columns(rows))
     else:
         parts.append("no tags")
     return "\n\n".join(parts)
@@ -166,11 +173,11 @@ def _described(key_ids: Sequence[str], keys: Mapping[str, PublicKey]) -> list[Re
 
 
 def _keys(keys: Sequence[Report]) -> str:
-    return ", ".join(f"{_printable(key['id'][:_SHORT])} ({_printable(key['type'])})" for key in keys) or "-"
+    return ", ".join(f"{printable(key['id'][:_SHORT])} ({printable(key['type'])})" for key in keys) or "-"
 
 
 def _short(key_ids: Sequence[str]) -> str:
-    return ", ".join(_printable(key_id[:_SHORT]) for key_id in key_ids) or "-"
+    return ", ".join(printable(key_id[:_SHORT]) for key_id in key_ids) or "-"
 
 
 def _time(nanoseconds: int) -> str:
@@ -185,16 +192,4 @@ def _ordered(roles: Iterable[RoleName]) -> list[RoleName]:
     """Base roles in their usual order, then delegations from the top down."""
     return sorted(
         roles, key=lambda role: (BASE_ROLES.index(role) if role in BASE_ROLES else 4, depth_order(role))
-    )
-
-
-def _printable(text: str) -> str:
-    """Names come from clients: nothing in them may steer a terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 
 from aiohttp import web
@@ -15,21 +15,29 @@ from notary_common.collector import settle
 from notary_common.database import Database, DatabaseError, open_database, parse_url
 from notary_common.log import get_logger
 from notary_common.schema import tables_problem
-from notary_common.wire import OnlineRole
+from notary_common.tls import TlsError
+from notary_common.tls.watch import Watcher
+from notary_common.wire import Algorithm, OnlineRole
 
 from .audit.chain import ChainedLog
+from .audit.log_line import LogLine
+from .audit.record import SIGNER
 from .audited import AuditedSigner
-from .auditing import daemon_log
+from .auditing import OperatorLog, daemon_log
+from .certificates import open_listener
 from .clients import Clients
 from .config import SignerConfig
 from .config.limits import Limits
 from .creations import CreationLimit
-from .errors import StartRefused
+from .errors import SignerError, StartRefused
 from .http.routes import build_server
+from .lifecycle import collecting
 from .listen import listen
 from .metrics import Metrics
 from .operations import SignerService
+from .ports import Keeping
 from .process import harden
+from .registry.catalogue import SqlCatalogue
 from .registry.sql_registry import SqlRegistry
 from .token.hardware import HardwareToken
 from .token.state import STATES
@@ -38,20 +46,33 @@ _log = get_logger("notary.signer")
 
 
 @asynccontextmanager
-async def open_signer(config: SignerConfig, metrics: Metrics) -> AsyncIterator[AuditedSigner]:
+async def open_signer(
+    config: SignerConfig, metrics: Metrics, watcher: Watcher
+) -> AsyncIterator[AuditedSigner]:
     """The signer ready to sign: the schema fits, the token has proved every algorithm, the audit log can be written.
+
+    Args:
+        watcher: shall watch the database's certificates, too.
 
     Raises:
         StartRefused: something is wrong with the database, the token or the audit log.
     """
     async with AsyncExitStack() as stack:
-        database = await _open_database(config, stack)
+        database = await open_registry_database(config, stack)
+        if database.tls is not None:
+            watcher.add(database.tls)
         registry = SqlRegistry(database, _foreign)
-        token = await _open_token(config, stack)
+        token, proved = await open_token(config, stack)
         _watch_token(metrics, token)
+        for algorithm, keeping in proved.items():
+            _log.info("the token proved an algorithm", algorithm=algorithm, keys_are_kept=keeping)
         audit = await stack.enter_async_context(daemon_log(config, database))
         if isinstance(audit, ChainedLog):
             _watch(metrics, audit)
+        journal = OperatorLog(SIGNER, audit if isinstance(audit, ChainedLog) else LogLine())
+        keep = timedelta(days=config.limits.pending_key_days)
+        task = asyncio.create_task(collecting(SqlCatalogue(database), token, journal, keep, _not_collected))
+        stack.push_async_callback(_end, task)
         yield AuditedSigner(
             SignerService(registry, token, _lifetimes(config.limits)),
             registry,
@@ -87,7 +108,19 @@ def _watch_token(metrics: Metrics, token: HardwareToken) -> None:
     )
 
 
-async def _open_database(config: SignerConfig, stack: AsyncExitStack) -> Database:
+def _watch_certificates(metrics: Metrics, watcher: Watcher) -> None:
+    expiry = "When the certificate in use expires, in seconds since 1970, by what it is used for."
+    failure = "Whether new certificates were there and could not be taken, by what they are used for."
+    metrics.watch_each("notary_signer_certificate_not_after_seconds", expiry, "use", watcher.expiries)
+    metrics.watch_each("notary_signer_certificate_reload_failed", failure, "use", watcher.failed)
+
+
+async def open_registry_database(config: SignerConfig, stack: AsyncExitStack) -> Database:
+    """The registry's database, whose schema fits; closed with `stack`.
+
+    Raises:
+        StartRefused: something is wrong with it.
+    """
     storage = config.storage
     url = "" if storage.db_url is None else storage.db_url.get_secret_value()
     try:
@@ -106,6 +139,16 @@ async def _open_database(config: SignerConfig, stack: AsyncExitStack) -> Databas
     return database
 
 
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def _not_collected(error: SignerError) -> None:
+    _log.warning("unused keys were not collected; the next sweep tries again", cause=error.message)
+
+
 def _foreign(key_id: str) -> None:
     _log.warning(
         "a key was asked for that Notary's own signer encrypted under a passphrase; this signer does not hold it",
@@ -113,7 +156,14 @@ def _foreign(key_id: str) -> None:
     )
 
 
-async def _open_token(config: SignerConfig, stack: AsyncExitStack) -> HardwareToken:
+async def open_token(
+    config: SignerConfig, stack: AsyncExitStack
+) -> tuple[HardwareToken, dict[Algorithm, Keeping]]:
+    """The token, logged in, and how it keeps the keys of each algorithm that it proved; closed with `stack`.
+
+    Raises:
+        StartRefused: it cannot be used.
+    """
     pkcs11 = config.pkcs11
     if pkcs11.pin_file is None:
         raise StartRefused("pkcs11.pin_file is missing")
@@ -124,9 +174,7 @@ async def _open_token(config: SignerConfig, stack: AsyncExitStack) -> HardwareTo
         deadline=pkcs11.call_timeout,
     )
     stack.push_async_callback(token.close)
-    for algorithm, keeping in (await token.open()).items():
-        _log.info("the token proved an algorithm", algorithm=algorithm, keys_are_kept=keeping)
-    return token
+    return token, await token.open()
 
 
 async def serve(config: SignerConfig, ready: Callable[[str], None] | None = None) -> None:
@@ -142,8 +190,15 @@ async def serve(config: SignerConfig, ready: Callable[[str], None] | None = None
     for problem in harden():
         _log.warning(problem)
     stop = _stop_signal()
-    metrics = Metrics()
-    async with open_signer(config, metrics) as signer:
+    async with AsyncExitStack() as opened:
+        metrics, watcher = Metrics(), Watcher()
+        try:
+            listener = await opened.enter_async_context(open_listener(config.server, watcher))
+        except TlsError as error:
+            raise StartRefused(str(error)) from None
+        signer = await opened.enter_async_context(open_signer(config, metrics, watcher))
+        _watch_certificates(metrics, watcher)
+        await opened.enter_async_context(watcher.running())
         server = build_server(
             signer,
             metrics,
@@ -158,7 +213,7 @@ async def serve(config: SignerConfig, ready: Callable[[str], None] | None = None
         )
         await runner.setup()
         try:
-            address = await listen(runner, config.server)
+            address = await listen(runner, config.server, listener)
             settle()
             if ready is not None:
                 ready(address)

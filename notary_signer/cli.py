@@ -1,4 +1,4 @@
-"""The command line: `notary-signer serve | db | token | audit`, and Notary's own spelling of `serve`."""
+"""The command line: `notary-signer serve | db | token | keys | audit`, and Notary's own spelling of `serve`."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ from notary_common.command import (
 from .commands import PROGRAM
 from .commands.audit import audit
 from .commands.db import db
+from .commands.keys import keys
+from .commands.rewrap import rewrap
 from .commands.token import token
 
 if TYPE_CHECKING:
@@ -138,5 +140,6 @@ def _start(config: SignerConfig, logf: LogFormat, debug: bool, alerts: list[str]
         stop(PROGRAM, str(problem))
 
 
-for group in (audit, db, token):
+keys.add_command(rewrap)
+for group in (audit, db, keys, token):
     main.add_command(group)

@@ -5,38 +5,85 @@ from __future__ import annotations
 import os
 import socket
 import stat
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from aiohttp import web
 
-from notary_common.tls import TlsError, server_context
+from notary_common.accept import Acceptor
+from notary_common.bind import bind
+from notary_common.tls import ReloadingContext
 
 from .config import Server
 from .errors import StartRefused
 
+BACKLOG: Final = 128
+"""Connections that wait to be accepted; a server keeps a few dozen open."""
+HANDSHAKE_TIMEOUT: Final = 10.0
+"""Seconds for the handshake of TLS."""
 
-async def listen(runner: web.ServerRunner, server: Server) -> str:
+
+class TlsSite(web.BaseSite):
+    """Sockets on which each connection is made with the certificates that are in use when it comes.
+
+    aiohttp's own sites, like asyncio's servers, keep the context that they began with.
+    """
+
+    def __init__(
+        self, runner: web.BaseRunner, listeners: Sequence[socket.socket], tls: ReloadingContext
+    ) -> None:
+        """`listeners` are bound and non-blocking, and belong to the site from `start` on."""
+        super().__init__(runner)
+        self._listeners = listeners
+        self._tls = tls
+        self._accepting: list[Acceptor] = []
+
+    @property
+    def name(self) -> str:
+        """Its address."""
+        return f"https://{self._listeners[0].getsockname()}"
+
+    async def start(self) -> None:
+        """Accept connections."""
+        await super().start()
+        server = self._runner.server
+        assert server is not None, "a site is made after the runner's setup"  # noqa: S101
+        self._accepting = [
+            Acceptor(one, self._tls.current, server, backlog=BACKLOG, handshake_timeout=HANDSHAKE_TIMEOUT)
+            for one in self._listeners
+        ]
+
+    async def stop(self) -> None:
+        """Accept no more."""
+        await super().stop()
+        for acceptor in self._accepting:
+            acceptor.close()
+
+
+async def listen(runner: web.ServerRunner, server: Server, tls: ReloadingContext | None) -> str:
     """Listen where the configuration says; the address for people, with the port that was chosen for 0.
 
+    Args:
+        tls: for TCP; not used on a Unix socket.
+
     Raises:
-        StartRefused: TLS files, the address or the socket's directory cannot be used.
+        StartRefused: the address or the socket's directory cannot be used.
     """
     address = server.address
     if address.socket is not None:
         await web.SockSite(runner, unix_socket(address.socket)).start()
         return f"unix://{address.socket}"
-    if server.tls_cert_file is None or server.tls_key_file is None or server.client_ca_file is None:
+    if tls is None:
         raise StartRefused(
             "on TCP the signer needs tls_cert_file, tls_key_file and client_ca_file under server"
         )
     try:
-        context = server_context(server.tls_cert_file, server.tls_key_file, server.client_ca_file)
-        await web.TCPSite(runner, address.host or None, address.port, ssl_context=context).start()
-    except TlsError as error:
-        raise StartRefused(str(error)) from None
+        listeners = bind(address.host, address.port)
     except OSError as error:
         raise StartRefused(f"server.http_addr: cannot listen on {address}: {error.strerror}") from None
-    port = runner.addresses[0][1]
+    await TlsSite(runner, listeners, tls).start()
+    port = listeners[0].getsockname()[1]
     return f"https://{address.host or '0.0.0.0'}:{port}"  # noqa: S104 - said, not bound
 
 

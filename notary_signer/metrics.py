@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -83,9 +83,29 @@ class Metrics:
         """Show which of `states` another part is in: 1 for that one, 0 for the others."""
         self._registry.register(_WatchedState(name, about, states, read))
 
+    def watch_each(self, name: str, about: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
+        """Show numbers that another part keeps, by the value of one label."""
+        self._registry.register(_WatchedEach(name, about, label, read))
+
     def exposition(self) -> bytes:
         """All metrics in the Prometheus text format, version 0.0.4."""
         return generate_latest(self._registry)
+
+
+class _WatchedEach(Collector):
+    """Several numbers of another part."""
+
+    def __init__(self, name: str, about: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
+        self._family = (name, about, label)
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        """The samples, as the registry asks for them."""
+        name, about, label = self._family
+        family = GaugeMetricFamily(name, about, labels=(label,))
+        for value, number in self._read().items():
+            family.add_metric((value,), number)
+        yield family
 
 
 class _Watched(Collector):

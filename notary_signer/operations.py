@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, cast
 
 from notary_common.wire import Algorithm, Key, OnlineRole, SignResponse
 
@@ -17,7 +18,7 @@ from .ports import KeyRecord, KeyRegistry, Token
 MAX_DESCRIBED: Final = 64
 """Keys in one describe call: a role has one or two."""
 USE_IS_NOTED_EVERY: Final = timedelta(minutes=1)
-"""`last_used` may lag behind by this much after the first use, which spares a durable write per signature."""
+"""`last_used` may lag behind by this much while the version stays the same, which spares a durable write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,12 @@ def _wire(record: KeyRecord) -> Key:
         role=record.role,
         state=record.state,
     )
+
+
+def _check_version(record: KeyRecord, version: int) -> None:
+    problem = policy.version_problem(record.highest_version, version)
+    if problem is not None:
+        raise KeyRefused(f"{problem}; a server whose database was restored must go on above that version")
 
 
 class SignerService:
@@ -93,30 +100,55 @@ class SignerService:
         return [_wire(record) for record in await self._registry.describe(key_ids)]
 
     async def sign(self, key_id: str, gun: str, role: OnlineRole, payload: bytes) -> Signed:
-        """A signature over `payload`. The first one of a key is given out only after its use is on disk.
+        """A signature over `payload`, given out only when its version is on disk as the highest of the key.
+
+        The token works while the registry notes the version. If only the note succeeds, no harm is done: the
+        same version may be signed again.
 
         Raises:
             KeyUnknown: the signer does not hold the key.
-            KeyRefused: it was made for something else, is retired, or the payload is not to be signed.
+            KeyRefused: it was made for something else, is retired, has signed a higher version, or the payload
+                is not to be signed.
             TokenFault: the token signed wrongly or not at all.
         """
         record = await self._record(key_id)
         now = datetime.now(UTC)
         problem = (
             policy.key_problem(record.gun, record.role, gun, role)
-            or ("the key is retired" if record.state == "retired" else None)
+            or (f"the key is {record.state}" if record.deleted_at is not None else None)
             or policy.payload_problem(role, payload, now, self._lifetimes)
         )
         if problem is not None:
             raise KeyRefused(problem)
-        signature = await self._token.sign(key_id, record.algorithm, record.private, payload)
+        version = policy.payload_version(payload)
+        _check_version(record, version)
+        signing = self._token.sign(key_id, record.algorithm, record.private, payload)
+        # Both are waited for, so that nothing goes on behind the back of an answer.
+        outcomes = await asyncio.gather(signing, self._note(record, version, now), return_exceptions=True)
+        for outcome in reversed(outcomes):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        signature = cast(bytes, outcomes[0])
         if not encoding.verifies(record.algorithm, record.public, signature, payload):
             raise TokenFault("the token made a signature that does not verify")
-        noted = record.last_used is not None and now - record.last_used < USE_IS_NOTED_EVERY
-        if not noted and not await self._registry.mark_used(key_id):
-            raise KeyRefused("the key is retired")
         response = SignResponse(key_id, encoding.METHODS[record.algorithm], signature)
-        return Signed(response, policy.payload_version(payload), hashlib.sha256(payload).hexdigest())
+        return Signed(response, version, hashlib.sha256(payload).hexdigest())
+
+    async def _note(self, record: KeyRecord, version: int, now: datetime) -> None:
+        """Return when the version is on disk.
+
+        Raises:
+            KeyRefused: another signer was faster with a higher one, or the key was retired meanwhile.
+        """
+        recently = record.last_used is not None and now - record.last_used < USE_IS_NOTED_EVERY
+        if recently and record.highest_version == version:
+            return
+        outcome = await self._registry.note_version(record.key_id, version)
+        if outcome == "gone":
+            raise KeyRefused("the key is retired")
+        if outcome == "rollback":
+            _check_version(await self._record(record.key_id), version)
+            raise KeyRefused("the key is retired")  # between the two looks
 
     async def retire(self, key_id: str, gun: str) -> Key:
         """Retire a key of `gun` for good; it stays in the registry and the token, and signs no more.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from notary_common.wire import Algorithm, KeyState, OnlineRole
 
@@ -43,6 +43,17 @@ class NewKey:
     private: PrivatePart
 
 
+def key_state(
+    last_used: datetime | None, retired_at: datetime | None, destroyed_at: datetime | None
+) -> KeyState:
+    """`pending` until the first signature, then `active`; `retired`, and at last `destroyed`, for good."""
+    if destroyed_at is not None:
+        return "destroyed"
+    if retired_at is not None:
+        return "retired"
+    return "pending" if last_used is None else "active"
+
+
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
     """One row of the registry, times in UTC (aware).
@@ -50,6 +61,8 @@ class KeyRecord:
     Attributes:
         last_used: when the key signed last, to the minute or so; None if it has never signed.
         deleted_at: when the key was retired, or None.
+        destroyed_at: when its private half was destroyed, or None.
+        highest_version: of all it has signed; None if none, or none since this is noted.
     """
 
     key_id: str
@@ -60,23 +73,32 @@ class KeyRecord:
     role: OnlineRole
     last_used: datetime | None
     deleted_at: datetime | None
+    destroyed_at: datetime | None = None
+    highest_version: int | None = None
 
     @property
     def state(self) -> KeyState:
-        """`retired` for good, else `pending` until the first signature, then `active`."""
-        if self.deleted_at is not None:
-            return "retired"
-        return "pending" if self.last_used is None else "active"
+        """What it may still do."""
+        return key_state(self.last_used, self.deleted_at, self.destroyed_at)
+
+
+Noting = Literal["noted", "rollback", "gone"]
+"""The version is on disk; a higher one was signed; the key is retired or not held."""
 
 
 class KeyRegistry(Protocol):
     """The records of all keys. All methods raise `RegistryUnavailable` when the database cannot answer.
 
-    Rows that another program made (Notary's own signer encrypts keys under a passphrase) are not seen.
+    Nothing is remembered between calls: what one signer process did, or an operator's command, every other sees
+    at its next call. Rows that another program made (Notary's own signer encrypts keys under a passphrase) are
+    not seen.
     """
 
     async def unused(self, gun: str, role: OnlineRole, algorithm: Algorithm) -> KeyRecord | None:
-        """The oldest key made for exactly that which is neither used nor retired."""
+        """The oldest key made for exactly that which is neither used nor retired.
+
+        Who is given it may take days to use it: from now on it counts as fresh for `KeyCatalogue.abandoned`.
+        """
 
     async def add_unless_unused(self, key: NewKey, gun: str, role: OnlineRole) -> KeyRecord:
         """Store `key` durably, or return the unused key if another one is there by now.
@@ -92,14 +114,72 @@ class KeyRegistry(Protocol):
     async def describe(self, key_ids: list[str]) -> list[KeyRecord]:
         """The records of those of `key_ids` that are held and not retired."""
 
-    async def mark_used(self, key_id: str) -> bool:
-        """Set `last_used` to now, durably; False, and nothing done, if the key is retired or gone."""
+    async def note_version(self, key_id: str, version: int) -> Noting:
+        """Make `version` the highest that the key has signed, and now the time of its last use, durably.
+
+        MUST be one comparison and change with respect to every other call for the key, of any process on any
+        machine: nothing is done if a higher version was noted, or the key was retired. The same version again
+        is fine: a publish whose commit lost the race is planned anew, often with the version it had.
+        """
 
     async def retire(self, key_id: str) -> None:
         """Set `deleted_at` to now, durably, unless it is set."""
 
     async def ping(self) -> None:
         """Return if the table can be read, else raise `RegistryUnavailable`."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyEntry:
+    """What an operator sees of one row, times in UTC (aware); of a foreign one no times.
+
+    Attributes:
+        state: `foreign` is a key of Notary's own signer, which this one cannot use.
+        keeping: None for a foreign one.
+        activated_at: of the first signature; None also where that was before this was noted.
+    """
+
+    key_id: str
+    gun: str
+    role: str
+    algorithm: str
+    state: KeyState | Literal["foreign"]
+    keeping: Keeping | None
+    kek_label: str
+    keywrap: str
+    highest_version: int | None
+    created_at: datetime | None
+    activated_at: datetime | None
+    last_used: datetime | None
+    retired_at: datetime | None
+    destroyed_at: datetime | None
+
+
+class KeyCatalogue(Protocol):
+    """The records as operators and the collection of unused keys need them. Raises as `KeyRegistry`."""
+
+    async def entries(self, key_id_prefix: str = "", gun_prefix: str = "") -> list[KeyEntry]:
+        """All rows whose key ID and GUN begin so, foreign ones too, in the order of their making."""
+
+    async def abandoned(self, before: datetime, limit: int) -> list[KeyRecord]:
+        """At most so many keys that never signed and of which nobody heard since `before`; not destroyed ones."""
+
+    async def retire_abandoned(self, key_id: str, before: datetime) -> bool:
+        """Retire a key that is still as `abandoned` said, in one comparison and change; whether it was."""
+
+    async def destroy(self, key_id: str, before: datetime) -> bool:
+        """Overwrite the private half of a key that was retired at or before `before`; whether that was done now."""
+
+    async def wrapped_otherwise(
+        self, algorithm: Algorithm, kek_label: str, keywrap: str, after: str, limit: int
+    ) -> list[KeyRecord]:
+        """At most so many keys of `algorithm` with an ID above `after`, in their order, not wrapped exactly so."""
+
+    async def swap(self, key_id: str, old: PrivatePart, new: PrivatePart) -> bool:
+        """Replace one wrapped form of a key by another, in one comparison and change; False if `old` is not there."""
+
+    async def kek_uses(self) -> dict[tuple[Algorithm, str, str], int]:
+        """How many keys there are of each algorithm, KEK label and way of wrapping, retired ones too."""
 
 
 class Token(Protocol):
@@ -115,8 +195,33 @@ class Token(Protocol):
     async def discard(self, key: NewKey) -> None:
         """Forget a key that nobody will use; a resident one is destroyed in the token."""
 
+    async def destroy(self, key: KeyRecord) -> None:
+        """Destroy a resident key for good; nothing if the token does not hold it (any more), or it is a wrapped one."""
+
     async def ping(self) -> None:
         """Return if the token has just signed with a key that went through its KEK."""
+
+
+class KekStore(Protocol):
+    """The key-encryption keys of a token, by label: `notary-kek-1`, `notary-kek-2`, ... The newest wraps new keys.
+
+    Every signer process notices a newer one when it makes its next key. Raises as `Token`.
+    """
+
+    async def keks(self) -> list[str]:
+        """The labels, the newest last."""
+
+    async def keywraps(self) -> dict[Algorithm, str]:
+        """How keys of each algorithm are wrapped now; those that the token keeps resident are absent."""
+
+    async def make_kek(self, label: str) -> None:
+        """Make one that does not exist yet."""
+
+    async def destroy_kek(self, label: str) -> None:
+        """Destroy one: whatever is still wrapped under it is lost for ever."""
+
+    async def rewrap(self, key: KeyRecord, kek_label: str) -> PrivatePart:
+        """The key wrapped anew, after what was wrapped has been unwrapped again and has signed for `key.public`."""
 
 
 AuditOutcome = Literal["begun", "done", "refused", "failed"]
@@ -159,3 +264,10 @@ class AuditLog(Protocol):
 
     async def ping(self) -> None:
         """Return if the last entry could be written, or one can be again, else raise `AuditUnavailable`."""
+
+
+class Journal(Protocol):
+    """The audit log in the hands of one actor: an operator's command, or the signer itself."""
+
+    async def append(self, action: str, outcome: AuditOutcome = "done", **about: Any) -> None:
+        """Append an entry; `about`: further members of `AuditEvent`. Raises as `AuditLog.append`."""

@@ -45,6 +45,8 @@ def _save(pair: Pair, certificate: x509.Certificate, key: ec.EllipticCurvePrivat
 
 
 def _general_name(host: str) -> x509.GeneralName:
+    if "://" in host:
+        return x509.UniformResourceIdentifier(host)
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
@@ -87,7 +89,7 @@ class Authority:
         """Make `name.pem` and `name-key.pem` beside the authority, good for servers and clients.
 
         Args:
-            hosts: the DNS names and IP addresses it answers to; none for a pure client.
+            hosts: the DNS names, IP addresses and URIs it answers to; none for a pure client.
             common_name: the subject; `name` if not given.
         """
         pair = self.pair(name)

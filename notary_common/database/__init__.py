@@ -64,10 +64,17 @@ def open_database(
         return PostgresDatabase(
             target, pool_size=pool_size, pool_timeout=pool_timeout, statement_timeout=statement_timeout
         )
-    from .engine import EngineDatabase, create_engine  # noqa: PLC0415 - with PostgreSQL a start is a fifth faster without
+    from . import mysql  # noqa: PLC0415 - with PostgreSQL a start is a fifth faster without
+    from .engine import EngineDatabase, create_engine  # noqa: PLC0415
 
+    tls = mysql.tls_of(target) if isinstance(target, MysqlTarget) else None
     return EngineDatabase(
         create_engine(
-            target, pool_size=pool_size, pool_timeout=pool_timeout, statement_timeout=statement_timeout
-        )
+            target,
+            pool_size=pool_size,
+            pool_timeout=pool_timeout,
+            statement_timeout=statement_timeout,
+            tls=tls,
+        ),
+        tls,
     )

@@ -14,11 +14,12 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from ..tls import ReloadingContext
 from . import mysql
 from .errors import DatabaseConflict, DatabaseConnectionLost, DatabaseUnavailable, reason
 from .interface import DEFAULT_POOL_SIZE, DEFAULT_POOL_TIMEOUT, DEFAULT_STATEMENT_TIMEOUT
 from .mysql_dsn import MysqlTarget
-from .postgres import connect, tls_context
+from .postgres import connect, tls_of
 from .query import Dialect, Query
 from .sqlite import CONFLICTS, sqlite_engine, writers_turn
 from .url import DatabaseTarget, PostgresTarget
@@ -39,10 +40,14 @@ def create_engine(
     pool_size: int = DEFAULT_POOL_SIZE,
     pool_timeout: float = DEFAULT_POOL_TIMEOUT,
     statement_timeout: float = DEFAULT_STATEMENT_TIMEOUT,
+    tls: ReloadingContext | None = None,
 ) -> AsyncEngine:
     """An engine that has not connected yet; arguments as for `open_database`.
 
     PostgreSQL's is for the migrations alone and keeps no connections.
+
+    Args:
+        tls: for MySQL, from `mysql.tls_of` the same target; made here if it is not given.
 
     Raises:
         DatabaseUrlError: a certificate or key file cannot be loaded.
@@ -51,7 +56,11 @@ def create_engine(
         return _postgres_engine(target, statement_timeout)
     if isinstance(target, MysqlTarget):
         return mysql.mysql_engine(
-            target, pool_size=pool_size, pool_timeout=pool_timeout, statement_timeout=statement_timeout
+            target,
+            tls or mysql.tls_of(target),
+            pool_size=pool_size,
+            pool_timeout=pool_timeout,
+            statement_timeout=statement_timeout,
         )
     return sqlite_engine(target, pool_size, pool_timeout)
 
@@ -134,10 +143,12 @@ class EngineDatabase:
 
     Attributes:
         engine: what it was made with; closed by `close`.
+        tls: what its connections are made with.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, tls: ReloadingContext | None = None) -> None:
         self.engine = engine
+        self.tls = tls
         self.dialect = dialect_of(engine)
 
     async def close(self) -> None:
@@ -171,10 +182,10 @@ class EngineDatabase:
 
 
 def _postgres_engine(target: PostgresTarget, statement_timeout: float) -> AsyncEngine:
-    tls_context(target)  # a missing file shows now, not in the middle of an upgrade
+    tls = tls_of(target)  # a missing file shows now, not in the middle of an upgrade
     return create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=lambda: connect(target, statement_timeout),
+        async_creator=lambda: connect(target, tls, statement_timeout),
         poolclass=AsyncAdaptedQueuePool,
         pool_size=10,
         max_overflow=0,

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 
+from ..tls import ReloadingContext
 from .query import Dialect, Query
 
 DEFAULT_POOL_SIZE: Final = 10
@@ -52,6 +53,10 @@ class Database(Protocol):
     @property
     def dialect(self) -> Dialect:
         """Which database this is."""
+
+    @property
+    def tls(self) -> ReloadingContext | None:
+        """What connections are made with, to be watched; None where that is no TLS, or only perhaps."""
 
     def statement(self) -> AbstractAsyncContextManager[Session]:
         """For statements that are each their own transaction."""

@@ -25,9 +25,10 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from ..tls import PemFiles, ReloadingContext
 from .errors import DatabaseUnavailable, reason
 from .mysql_dsn import MysqlTarget
-from .tls import load_authorities, load_pair
+from .tls import open_tls
 
 CONFLICTS: Final = frozenset({1062, 1213})
 """Numbers of the errors by which another transaction was first: a unique value is taken, a deadlock."""
@@ -49,17 +50,17 @@ _ESCAPED: Final = (b"\0", b"\n", b"\r", b"\x1a", b'"', b"'", b"\\")
 
 
 def mysql_engine(
-    target: MysqlTarget, *, pool_size: int, pool_timeout: float, statement_timeout: float
+    target: MysqlTarget,
+    tls: ReloadingContext | None,
+    *,
+    pool_size: int,
+    pool_timeout: float,
+    statement_timeout: float,
 ) -> AsyncEngine:
-    """An engine that has not connected yet; arguments as for `engine.create_engine`.
-
-    Raises:
-        DatabaseUrlError: a certificate or key file cannot be loaded.
-    """
-    tls_context(target)  # a missing file shows now, not at the first request
+    """An engine that has not connected yet; arguments as for `engine.create_engine`."""
     engine = create_async_engine(
         "mysql+asyncmy://",
-        async_creator=lambda: _connect(target, statement_timeout),
+        async_creator=lambda: _connect(target, tls, statement_timeout),
         poolclass=AsyncAdaptedQueuePool,
         pool_size=pool_size,
         max_overflow=0,
@@ -102,23 +103,27 @@ def mysql_engine(
     return engine
 
 
-def tls_context(target: MysqlTarget) -> ssl.SSLContext | None:
-    """TLS as `tls` asks for it, read afresh from the files; None without TLS.
+def tls_of(target: MysqlTarget) -> ReloadingContext | None:
+    """TLS as `tls` asks for it; None without TLS.
 
     Raises:
         DatabaseUrlError: a file cannot be loaded.
     """
     if target.tls == "false":
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if target.tls != "true":
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    else:
-        load_authorities(context, "tls-ca", target.tls_ca)
-    load_pair(context, ("tls-cert", "tls-key"), target.tls_cert, target.tls_key)
-    return context
+    verified = target.tls == "true"
+
+    def make() -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if not verified:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+    files = PemFiles(target.tls_cert, target.tls_key, target.tls_ca if verified else None)
+    options = {"tls-cert": target.tls_cert, "tls-key": target.tls_key, "tls-ca": target.tls_ca}
+    return open_tls(files, options, make)
 
 
 def error_number(error: BaseException | None) -> int:
@@ -186,7 +191,7 @@ class _Connection(_Driver):  # type: ignore[misc]
 
     _ssl_context: Any
 
-    def __init__(self, target: MysqlTarget, patience: float) -> None:
+    def __init__(self, target: MysqlTarget, tls: ReloadingContext | None, patience: float) -> None:
         """Nothing is opened yet."""
         refused = dict.fromkeys(("mysql_clear_password", "mysql_old_password", "dialog"), _RefusedPlugin)
         super().__init__(
@@ -202,7 +207,7 @@ class _Connection(_Driver):  # type: ignore[misc]
             binary_prefix=True,
             connect_timeout=target.connect_timeout,
             read_timeout=patience + NETWORK_GRACE,
-            ssl=tls_context(target),
+            ssl=None if tls is None else tls.current(),
             program_name="notary",
             auth_plugin_map=refused,
             # A row that is set to what it holds already counts as changed, as in every other database.
@@ -254,9 +259,11 @@ class _RefusedPlugin:
         raise OperationalError(2059, "the server asks for the password in the clear")
 
 
-async def _connect(target: MysqlTarget, statement_timeout: float) -> _Connection:
-    """One connection, set up. Certificate files are read each time, so renewed ones count from the next one on."""
-    connection = _Connection(target, target.statement_timeout or statement_timeout)
+async def _connect(
+    target: MysqlTarget, tls: ReloadingContext | None, statement_timeout: float
+) -> _Connection:
+    """One connection, set up."""
+    connection = _Connection(target, tls, target.statement_timeout or statement_timeout)
     try:
         async with asyncio.timeout(target.connect_timeout):
             await connection.connect()

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from ..tls import PemFiles, ReloadingContext
 from .errors import (
     DatabaseConflict,
     DatabaseConnectionLost,
@@ -21,7 +22,7 @@ from .errors import (
 )
 from .postgres_pool import DRIVER_ERRORS, PostgresPool
 from .query import Dialect, Query
-from .tls import load_authorities, load_pair
+from .tls import open_tls
 from .url import PostgresTarget
 
 NETWORK_GRACE: Final = 2.0
@@ -36,15 +37,15 @@ _LOST: Final = frozenset({"57P01", "57P02", "08000", "08003", "08006"})
 
 
 async def connect(
-    target: PostgresTarget, statement_timeout: float, **options: Any
+    target: PostgresTarget, tls: ReloadingContext | None, statement_timeout: float, **options: Any
 ) -> asyncpg.Connection[Any]:
-    """One connection. Certificate files are read each time, so renewed ones count from the next connection on.
+    """One connection.
 
     Args:
+        tls: from `tls_of` the same target.
         statement_timeout: seconds, unless the address sets its own.
         options: for asyncpg.
     """
-    context = tls_context(target)
     advisory = target.sslmode if target.sslmode in {"allow", "prefer"} else False
     made: asyncpg.Connection[Any] = await asyncpg.connect(
         host=target.host,
@@ -52,7 +53,7 @@ async def connect(
         user=target.user,
         password=target.password,
         database=target.database,
-        ssl=context if context is not None else advisory,
+        ssl=tls.current() if tls is not None else advisory,
         timeout=target.connect_timeout,
         command_timeout=statement_timeout + NETWORK_GRACE,
         server_settings={
@@ -70,8 +71,8 @@ async def connect(
     return made
 
 
-def tls_context(target: PostgresTarget) -> ssl.SSLContext | None:
-    """TLS as `sslmode` asks for it, read afresh from the files; None without TLS or where it is not promised.
+def tls_of(target: PostgresTarget) -> ReloadingContext | None:
+    """TLS as `sslmode` asks for it; None without TLS or where it is not promised.
 
     As lib/pq: `require` with `sslrootcert` checks the chain like `verify-ca`; without `sslrootcert` the
     verifying modes trust the system's certificate authorities.
@@ -81,15 +82,18 @@ def tls_context(target: PostgresTarget) -> ssl.SSLContext | None:
     """
     if target.sslmode in {"disable", "allow", "prefer"}:
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.check_hostname = target.sslmode == "verify-full"
-    if target.sslmode == "require" and target.sslrootcert is None:
-        context.verify_mode = ssl.CERT_NONE
-    else:
-        load_authorities(context, "sslrootcert", target.sslrootcert)
-    load_pair(context, ("sslcert", "sslkey"), target.sslcert, target.sslkey)
-    return context
+
+    def make() -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.check_hostname = target.sslmode == "verify-full"
+        if target.sslmode == "require" and target.sslrootcert is None:
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+    files = PemFiles(target.sslcert, target.sslkey, target.sslrootcert)
+    options = {"sslcert": target.sslcert, "sslkey": target.sslkey, "sslrootcert": target.sslrootcert}
+    return open_tls(files, options, make)
 
 
 def lock_number(name: str) -> int:
@@ -141,10 +145,12 @@ class PostgresDatabase:
         Raises:
             DatabaseUrlError: a certificate or key file cannot be loaded.
         """
-        tls_context(target)  # a missing file shows now, not at the first request
+        self.tls = tls_of(target)
         self._target = target
         self._statement_timeout = statement_timeout
         self._pool = PostgresPool(self._connect, pool_size, pool_timeout)
+        if self.tls is not None:
+            self.tls.tell(self._pool.renew)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -213,7 +219,7 @@ class PostgresDatabase:
             raise DatabaseUnavailable(f"the database cannot be reached: {reason(error)}") from error
 
     async def _connect(self) -> asyncpg.Connection[Any]:
-        return await connect(self._target, self._statement_timeout)
+        return await connect(self._target, self.tls, self._statement_timeout)
 
 
 def _is_lost(connection: Any, error: Exception) -> bool:

@@ -38,6 +38,7 @@ class PostgresPool:
         self._free = asyncio.Semaphore(size)
         self._resting: list[tuple[Any, float]] = []  # with the time when each was given back, the latest last
         self._taken: set[Any] = set()
+        self._outdated: set[Any] = set()  # of those taken
 
     async def take(self) -> Any:
         """A connection that works, as far as can be told; to be given back.
@@ -68,6 +69,9 @@ class PostgresPool:
         """The connection is idle and outside a transaction, or closed."""
         self._taken.discard(connection)
         now = time.monotonic()
+        if connection in self._outdated:
+            self._outdated.discard(connection)
+            connection.terminate()
         if not connection.is_closed():
             self._resting.append((connection, now))
         if self._resting and now - self._resting[0][1] > IDLE_LIFETIME:
@@ -79,6 +83,11 @@ class PostgresPool:
         for connection, _ in self._resting:
             connection.terminate()
         self._resting.clear()
+
+    def renew(self) -> None:
+        """From now on only new connections are handed out; those in use end when they are given back."""
+        self._outdated |= self._taken
+        self.drop_resting()
 
     async def close(self) -> None:
         """Close every connection, those in use after a short time."""

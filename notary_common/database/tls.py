@@ -1,45 +1,42 @@
-"""Certificate files that a database's address names, loaded into a TLS context; what is wrong is told by the option's name."""
+"""TLS of database connections, from the files that an address names; what is wrong is told by the option's name."""
 
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from .errors import DatabaseUrlError, reason
+from ..tls import Material, PemFiles, ReloadingContext, TlsError
+from ..tls.contexts import load_authorities, load_pair
+from .errors import DatabaseUrlError
 
 
-def load_authorities(context: ssl.SSLContext, option: str, path: Path | None) -> None:
-    """Believe the authorities in the file that `option` names, or the system's without one.
+def open_tls(
+    files: PemFiles, options: Mapping[str, Path | None], make: Callable[[], ssl.SSLContext]
+) -> ReloadingContext:
+    """Contexts for connections, with the files as they are when each begins.
 
-    Raises:
-        DatabaseUrlError: the file cannot be loaded.
-    """
-    if path is None:
-        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
-        return
-    try:
-        context.load_verify_locations(cafile=path)
-    except (OSError, ssl.SSLError) as error:
-        raise DatabaseUrlError(
-            f"storage.db_url: {option} {str(path)!r} cannot be loaded: {reason(error)}"
-        ) from None
-
-
-def load_pair(
-    context: ssl.SSLContext, options: tuple[str, str], certificate: Path | None, key: Path | None
-) -> None:
-    """Show the database the certificate and key that the two `options` name; nothing without a certificate.
+    Args:
+        options: by the name of each option of the address, the file that it names.
+        make: an empty context, which says what is verified.
 
     Raises:
-        DatabaseUrlError: a file cannot be loaded, or the key is encrypted.
+        DatabaseUrlError: a file cannot be loaded.
     """
-    if certificate is None:
-        return
+
+    def made(material: Material) -> ssl.SSLContext:
+        context = make()
+        if material.authorities is not None:
+            load_authorities(context, material, partial_chain=False)
+        elif context.verify_mode != ssl.CERT_NONE:
+            context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+        load_pair(context, material)
+        return context
+
     try:
-        # A password, so that nothing ever asks for one at a terminal.
-        context.load_cert_chain(certificate, key, password="")
-    except (OSError, ssl.SSLError, ValueError) as error:
+        return ReloadingContext("database_client", "database_ca", files, made, "client")
+    except TlsError as error:
+        option = next((name for name, path in options.items() if path == error.file), "its files")
         raise DatabaseUrlError(
-            f"storage.db_url: {options[0]} {str(certificate)!r} with {options[1]} {str(key)!r} "
-            f"cannot be loaded: {reason(error)}"
+            f"storage.db_url: {option} {str(error.file)!r} cannot be loaded: {error.reason}"
         ) from None

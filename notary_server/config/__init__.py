@@ -9,6 +9,7 @@ from notary_common.config import Document, Problem, Reading, read
 from notary_common.sections import Logging, Reporting, Storage, common_problems
 
 from . import auth, listening, trust_service
+from .audit import Audit
 from .auth import Auth
 from .limits import Limits
 from .listening import Server
@@ -30,6 +31,7 @@ class ServerConfig(Document):
     caching: Caching = Caching()
     repositories: Repositories = Repositories()
     limits: Limits = Limits()
+    audit: Audit = Audit()
     logging: Logging = Logging()
     reporting: Reporting = Reporting()
 

@@ -1,8 +1,4 @@
-"""Accepts connections one at a time, so that several processes on one socket get equal shares.
-
-The event loop's own server takes all that wait at once: of sixteen clients that come together, one process would get
-all and the others none, for as long as the connections are kept.
-"""
+"""Accepts connections as long as there is a place for them."""
 
 from __future__ import annotations
 
@@ -11,68 +7,64 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any, Final
+from functools import partial
 
-from notary_common.log import get_logger
+from notary_common.accept import Acceptor
+from notary_common.guests import Guest, Guests
+from notary_common.network import network
 
 from . import limits
-
-PAUSE: Final = 0.1
-"""Seconds without accepting when the system has no descriptors left: connections wait meanwhile."""
-
-_log = get_logger()
+from .forwarded import Proxies
 
 
-class Acceptor:
-    """Accepts on one listening socket until it is closed."""
+class GuestAcceptor(Acceptor):
+    """Gives every connection a place among the guests; those for which there is none are closed unanswered."""
 
     def __init__(
         self,
         listener: socket.socket,
-        tls: ssl.SSLContext | None,
-        protocol: Callable[[], asyncio.Protocol],
+        tls: Callable[[], ssl.SSLContext] | None,
+        guests: Guests,
+        proxies: Proxies,
+        protocol: Callable[[Guest], asyncio.BaseProtocol],
     ) -> None:
-        """`listener` is bound and non-blocking, and belongs to the acceptor from now on."""
-        self._listener = listener
-        self._tls = tls
-        self._protocol = protocol
-        self._loop = asyncio.get_running_loop()
-        self._opening: set[asyncio.Task[Any]] = set()
-        listener.listen(limits.BACKLOG)
-        self._loop.add_reader(listener, self._accept)
+        """
+        Args:
+            listener, tls: as for `Acceptor`.
+            proxies: connections of these count for nobody in particular: many clients are behind them.
+        """
+        self._guests = guests
+        self._proxies = proxies
+        self._serve = protocol
+        super().__init__(
+            listener,
+            tls,
+            asyncio.Protocol,
+            backlog=limits.BACKLOG,
+            handshake_timeout=limits.HANDSHAKE_TIMEOUT,
+        )
 
-    def close(self) -> None:
-        """Accept no more; connections that are being opened go on."""
-        self._loop.remove_reader(self._listener)
-        self._listener.close()
+    def welcome(self, accepted: socket.socket, address: str) -> None:
+        """See `Acceptor.welcome`."""
+        client = "" if self._proxies.are_at(address) else network(address)
+        guest = self._guests.enter(client, partial(_hang_up, accepted))
+        if guest is None:
+            accepted.close()
+        else:
+            self.begin(self._open_for(guest, accepted))
 
-    def _accept(self) -> None:
+    async def _open_for(self, guest: Guest, accepted: socket.socket) -> None:
         try:
-            accepted, _ = self._listener.accept()
-        except (BlockingIOError, ConnectionAbortedError, InterruptedError):
-            return  # another process was quicker, or the client has left
-        except OSError as error:
-            _log.error("connections cannot be accepted for the moment", reason=error.strerror)
-            self._loop.remove_reader(self._listener)
-            self._loop.call_later(PAUSE, self._resume)
-            return
-        accepted.setblocking(False)
-        # Without this, the second small answer on a connection waits for the first to be confirmed.
-        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        task = self._loop.create_task(self._open(accepted))
-        self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
+            await self.open(accepted, partial(self._serve, guest))
+        except OSError:
+            # Whoever breaks off a handshake, or never begins one, is nobody's concern.
+            guest.leave()
+        except BaseException:
+            guest.leave()
+            raise
 
-    async def _open(self, accepted: socket.socket) -> None:
-        # Whoever breaks off a handshake, or never begins one, is nobody's concern.
-        with contextlib.suppress(OSError):
-            await self._loop.connect_accepted_socket(
-                self._protocol,
-                accepted,
-                ssl=self._tls,
-                ssl_handshake_timeout=limits.HANDSHAKE_TIMEOUT if self._tls else None,
-            )
 
-    def _resume(self) -> None:
-        if self._listener.fileno() != -1:
-            self._loop.add_reader(self._listener, self._accept)
+def _hang_up(accepted: socket.socket) -> None:
+    """Break off a handshake under way."""
+    with contextlib.suppress(OSError):
+        accepted.shutdown(socket.SHUT_RDWR)

@@ -14,10 +14,13 @@ import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMethod
 
+from notary_common.guests import Guest
 from notary_common.log import get_logger
+from notary_common.network import network
 
 from . import limits
 from .answer import TEXT, Answer
+from .audit import name_refused
 from .body import read_body
 from .dispatch import Outcome, answer, bad_request, resolve
 from .peer import client_address
@@ -36,15 +39,28 @@ class AiohttpConnection(web.RequestHandler):
         ending: whether the client has sent all it will ever send.
     """
 
-    def __init__(self, deadline: float, *arguments: Any, **settings: Any) -> None:
+    def __init__(self, guest: Guest, deadline: float, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
+        guest.served_by(self)
+        self._guest = guest
+        self._header_bytes = 0
         self._opening = self._loop.call_at(deadline, self.force_close)
         self.busy = False
         self.ending = False
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._opening.cancel()
+        self._guest.leave()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bound what is kept of a header that does not end: aiohttp bounds each of its fields only."""
+        if self._waiter is not None:
+            self._header_bytes += len(data)
+            if self._header_bytes > limits.MAX_HEADER_BYTES + len(data):
+                self.force_close()
+                return
+        super().data_received(data)
 
     def eof_received(self) -> bool:  # type: ignore[override] # aiohttp never keeps a half-closed connection
         """The client has sent all it will ever send: answer what it asked, then close.
@@ -57,17 +73,33 @@ class AiohttpConnection(web.RequestHandler):
             return False
         if self._current_request is not None:
             self._end_body(self._current_request)
+        elif self._request_in_progress or self._messages:
+            # What is being sent did not know yet that it would be the last.
+            self.close()
+        else:
+            return False
         return True
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self.transport is not None:
+            self.transport.abort()
 
     def request_began(self, request: web.BaseRequest) -> None:
         """A whole request header has arrived."""
         self._opening.cancel()
+        self._header_bytes = 0
         self._end_body(request)
         self.busy = True
 
     def request_ended(self) -> None:
         """Its answer is known."""
         self.busy = False
+
+    def log_exception(self, *arguments: Any, **fields: Any) -> None:
+        """Not what aiohttp finds when it reads on after the answer: anybody can end a body early, as often as they like."""
+        if not isinstance(fields.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*arguments, **fields)
 
     def handle_error(
         self,
@@ -107,14 +139,15 @@ class AiohttpServer(web.Server):
         )
         self._traffic = traffic
 
-    def take_over(self, transport: asyncio.Transport, received: bytes, deadline: float) -> None:
+    def take_over(self, transport: asyncio.Transport, guest: Guest, received: bytes, deadline: float) -> None:
         """Go on with a connection.
 
         Args:
+            guest: its place among all connections.
             received: what has arrived on it and is not answered.
             deadline: when to close it, in the loop's time, unless a request is complete by then.
         """
-        connection = AiohttpConnection(deadline, self, loop=self._loop, **self._kwargs)
+        connection = AiohttpConnection(guest, deadline, self, loop=self._loop, **self._kwargs)
         transport.set_protocol(connection)
         connection.connection_made(transport)
         connection.data_received(received)
@@ -130,16 +163,18 @@ class AiohttpServer(web.Server):
         try:
             prefixes, guarded = settings.gun_prefixes, services.access.guarded
             found = resolve(request.method, request.raw_path, prefixes, guarded=guarded)
+            client = client_address(request.transport, request.headers, settings.proxies)
             if isinstance(found, Outcome):
                 outcome = found
+                name_refused(services.audit, found.operation, request.raw_path, client, request_id)
             else:
-                body = partial(read_body, request, settings.max_upload_bytes, settings.request_timeout)
-                client = client_address(request.transport)
-                outcome = await answer(services, found, request.headers, client, body, request_id)
+                with traffic.bodies.hold(network(client)) as held:
+                    body = partial(read_body, request, settings, held)
+                    outcome = await answer(services, found, request.headers, client, body, request_id)
         finally:
             connection.request_ended()
         record(
-            services.metrics,
+            services,
             outcome,
             request.method,
             request.raw_path,

@@ -10,8 +10,11 @@ from notary_server.metrics import Metrics
 from notary_server.operations.context import Context
 from notary_server.tuf.names import Gun, RoleName
 
+from .audit import AuditLog
 from .caching import CachePolicy
+from .forwarded import Proxies
 from .health import Health
+from .rate import Rates
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +24,25 @@ class Settings:
     Attributes:
         gun_prefixes: repositories that are served, by the beginning of their name; all if empty.
         max_upload_bytes, max_parts: bounds on one publish.
+        max_buffered_bytes: bound on the bodies that one process holds at the same time.
+        min_upload_rate: bytes a second that a body must bring; 0: any.
+        max_connections, max_client_connections: bounds on open connections, of all and of one client; 0: no other.
+        header_timeout: seconds from a connection to the end of its first request's header.
         request_timeout: seconds that a client may take to send one request.
+        proxies: whose word about a client's address is taken.
     """
 
     caching: CachePolicy = field(default_factory=CachePolicy)
     gun_prefixes: tuple[str, ...] = ()
     max_upload_bytes: int = 100 << 20
     max_parts: int = 256
+    max_buffered_bytes: int = 512 << 20
+    min_upload_rate: int = 1024
+    max_connections: int = 4096
+    max_client_connections: int = 0
+    header_timeout: float = 20.0
     request_timeout: float = 60.0
+    proxies: Proxies = field(default_factory=Proxies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +54,8 @@ class Services:
     metrics: Metrics
     health: Health
     access: AccessController = field(default_factory=Everybody)
+    rates: Rates = field(default_factory=Rates)
+    audit: AuditLog = field(default_factory=AuditLog)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ from typing import Final
 
 from notary_common.log import get_logger
 from notary_server.auth.access import ANONYMOUS, Level, Wanted
-from notary_server.errors import InvalidGun, MetadataNotFound, NotaryError
+from notary_server.errors import InvalidGun, MetadataNotFound, NotaryError, Unauthorized
 from notary_server.tuf.names import Gun, RoleName, gun_problem
 
 from .answer import TEXT, Answer
+from .audit import access_refused
 from .call import Call, Services
 from .render import render, render_unknown
 from .routes import KNOWN_METHODS, UNKNOWN_LEVEL, Handler, Route, find_route
@@ -126,6 +127,8 @@ async def answer(
             )
         )
     except NotaryError as error:
+        if isinstance(error, Unauthorized) and wanted is not None:
+            access_refused(services.audit, wanted, headers, client, request_id, error)
         if error.status >= 500:
             # The cause is for operators alone: clients get `message`.
             cause = "" if error.__cause__ is None else str(error.__cause__)

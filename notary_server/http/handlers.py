@@ -13,6 +13,7 @@ from notary_server.operations.read_metadata import StoredFile
 from notary_server.tuf.names import TIMESTAMP
 
 from .answer import JSON, TEXT, Answer, spell_json
+from .audit import audited
 from .caching import cache_headers, last_modified
 from .call import Call
 from .multipart import form_boundary, parts
@@ -28,16 +29,22 @@ PING: Final = Answer(body=b"{}", content_type=TEXT)
 async def update(call: Call) -> Answer:
     """Publish: all parts of the form or none."""
     settings, context = call.services.settings, call.services.context
-    boundary = form_boundary(call.headers.get("content-type"))
-    body = await call.read_body()
-    uploads = await publish.collect(context, len(body), parts(body, boundary, settings.max_parts))
-    await publish.publish(context, call.gun, uploads)
+    with audited(call, "publish") as entry:
+        call.services.rates.admit("writes", call)
+        boundary = form_boundary(call.headers.get("content-type"))
+        body = await call.read_body()
+        uploads = await publish.collect(context, len(body), parts(body, boundary, settings.max_parts))
+        entry.files = [(upload.role, None, upload.meta.hashes["sha256"].hex()) for upload in uploads]
+        stored = await publish.publish(context, call.gun, uploads)
+        entry.files = [(file.role, file.version, file.sha256) for file in stored]
     return Answer()
 
 
 async def delete(call: Call) -> Answer:
     """Delete the repository; the same answer if there was none."""
-    await delete_repository.delete(call.services.context, call.gun)
+    with audited(call, "delete"):
+        call.services.rates.admit("writes", call)
+        await delete_repository.delete(call.services.context, call.gun)
     return Answer()
 
 
@@ -63,12 +70,20 @@ async def file_by_version(call: Call) -> Answer:
 
 async def key(call: Call) -> Answer:
     """The public key that the server signs a role with."""
-    return _key(await keys.get(call.services.context, call.gun, call.role))
+    with audited(call, "get key") as entry:
+        call.services.rates.admit("keys", call)
+        held = await keys.get(call.services.context, call.gun, call.role)
+        entry.key = held.key_id
+    return _key(held)
 
 
 async def rotated_key(call: Call) -> Answer:
     """A new public key for a role, which counts as soon as a root lists it."""
-    return _key(await keys.rotate(call.services.context, call.gun, call.role))
+    with audited(call, "rotate key") as entry:
+        call.services.rates.admit("keys", call)
+        held = await keys.rotate(call.services.context, call.gun, call.role)
+        entry.key = held.key_id
+    return _key(held)
 
 
 async def changes(call: Call) -> Answer:

@@ -9,10 +9,10 @@ MAX_LINE_BYTES: Final = 16_384
 MAX_FIELD_BYTES: Final = 65_536
 """Of one header field: tokens with many grants are long."""
 MAX_FIELDS: Final = 100
+MAX_HEADER_BYTES: Final = 262_144
+"""Of all fields of one header together, as far as they have arrived."""
 HANDSHAKE_TIMEOUT: Final = 10.0
 """Seconds for the handshake of TLS."""
-HEADER_TIMEOUT: Final = 20.0
-"""Seconds from the connection to the end of its first request's header."""
 KEEPALIVE_TIMEOUT: Final = 75.0
 """Seconds that an idle connection is kept; longer than the usual 60 of proxies, so that these close first."""
 LINGER_TIMEOUT: Final = 2.0

@@ -13,6 +13,8 @@ from weakref import WeakSet
 
 import structlog
 
+from notary_common.guests import Guest
+
 from . import limits
 from .dispatch import Address, Outcome, answer, resolve
 from .peer import client_address
@@ -32,15 +34,19 @@ class PlainConnection(asyncio.Protocol):
         busy: whether a request is being answered.
     """
 
-    def __init__(self, traffic: Traffic, others: AiohttpServer, opened: WeakSet[PlainConnection]) -> None:
+    def __init__(
+        self, traffic: Traffic, guest: Guest, others: AiohttpServer, opened: WeakSet[PlainConnection]
+    ) -> None:
         """Made when a connection is accepted, before the handshake of TLS.
 
         Args:
+            guest: its place among all connections, left when it is closed.
             others: takes over what is not plain.
             opened: all connections of this kind; this one enters, and leaves when it is closed or taken over.
         """
         self.busy = False
         self._traffic = traffic
+        self._guest = guest
         self._others = others
         self._opened = opened
         self._loop = asyncio.get_running_loop()
@@ -54,12 +60,14 @@ class PlainConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the first request, not for ever."""
+        self._guest.served_by(self)
         self._transport = cast("asyncio.Transport", transport)
-        self._deadline = self._loop.time() + limits.HEADER_TIMEOUT
+        self._deadline = self._loop.time() + self._traffic.services.settings.header_timeout
         self._timer = self._loop.call_at(self._deadline, self._time_out)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody waits for an answer any more; a handler at work ends by itself."""
+        self._guest.leave()
         self._leave()
 
     def data_received(self, data: bytes) -> None:
@@ -106,7 +114,7 @@ class PlainConnection(asyncio.Protocol):
         request = read_plain(data)
         if request is None:
             self._leave()
-            self._others.take_over(transport, data, self._deadline)
+            self._others.take_over(transport, self._guest, data, self._deadline)
             return
         started = time.perf_counter()
         services = self._traffic.services
@@ -122,10 +130,9 @@ class PlainConnection(asyncio.Protocol):
     async def _answer(self, request: PlainRequest, found: Address, request_id: str, started: float) -> None:
         structlog.contextvars.bind_contextvars(**{"http.request.id": request_id})
         try:
-            client = client_address(self._transport)
-            outcome = await answer(
-                self._traffic.services, found, request.fields, client, _no_body, request_id
-            )
+            services = self._traffic.services
+            client = client_address(self._transport, request.fields, services.settings.proxies)
+            outcome = await answer(services, found, request.fields, client, _no_body, request_id)
         finally:
             self.busy = False
         self._send(request, outcome, request_id, started)
@@ -134,8 +141,8 @@ class PlainConnection(asyncio.Protocol):
     def _send(self, request: PlainRequest, outcome: Outcome, request_id: str, started: float) -> None:
         transport = self._transport
         seconds = time.perf_counter() - started
-        metrics = self._traffic.services.metrics
-        record(metrics, outcome, "GET", request.target, request.fields, transport, seconds)
+        services = self._traffic.services
+        record(services, outcome, "GET", request.target, request.fields, transport, seconds)
         if transport is None:
             return
         last = request.last or outcome.answer.close or self._ending or self._traffic.stopping

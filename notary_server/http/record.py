@@ -7,16 +7,17 @@ from asyncio import BaseTransport
 from collections.abc import Mapping
 
 from notary_common.log import get_logger
-from notary_server.metrics import Metrics
 
+from .call import Services
 from .dispatch import Outcome
+from .peer import client_endpoint, client_subject
 
 _log = get_logger()
 _level = logging.getLogger("notary")
 
 
 def record(
-    metrics: Metrics,
+    services: Services,
     outcome: Outcome,
     method: str,
     target: str,
@@ -34,7 +35,7 @@ def record(
     """
     answer = outcome.answer
     if outcome.operation is not None:
-        metrics.request(
+        services.metrics.request(
             outcome.operation,
             method,
             answer.status,
@@ -44,18 +45,20 @@ def record(
         )
     # Asked first: gathering the line costs more than the whole answer, and most servers do not show it.
     if _level.isEnabledFor(logging.INFO):
+        subject = client_subject(transport)
         _log.info(
             "response completed",
             **{
                 "http.request.method": method,
                 "http.request.uri": target,
                 "http.request.host": fields.get("host", ""),
-                "http.request.remoteaddr": _peer(transport),
+                "http.request.remoteaddr": client_endpoint(transport, fields, services.settings.proxies),
                 "http.request.useragent": fields.get("user-agent", ""),
                 "http.response.status": answer.status,
                 "http.response.duration": f"{seconds * 1000:.3f}ms",
                 "http.response.written": len(answer.body),
                 "http.response.contenttype": answer.content_type or "",
+                **({"tls.client.subject": subject} if subject else {}),
             },
         )
 
@@ -63,8 +66,3 @@ def record(
 def _request_size(method: str, target: str, fields: Mapping[str, str]) -> int:
     header = sum(map(len, fields)) + sum(map(len, fields.values()))
     return len(method) + len(target) + header + int(fields.get("content-length", 0))
-
-
-def _peer(transport: BaseTransport | None) -> str:
-    peer = None if transport is None else transport.get_extra_info("peername")
-    return f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else ""

@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import Final
 from weakref import WeakSet
 
+from notary_common.guests import Guest, Guests
 from notary_common.log import get_logger
 
 from . import limits
-from .accept import Acceptor
+from .accept import GuestAcceptor
 from .aiohttp_connection import AiohttpConnection, AiohttpServer
 from .call import Services
 from .plain_connection import PlainConnection
@@ -25,18 +26,36 @@ _log = get_logger()
 
 
 class HttpServer:
-    """Serves on sockets that its caller has bound; knows nothing of processes and signals."""
+    """Serves on sockets that its caller has bound; knows nothing of processes and signals.
+
+    Attributes:
+        guests: the places of all open connections.
+        bodies: the memory that request bodies take.
+    """
 
     def __init__(self, services: Services) -> None:
         """Call this, like everything here, in the running event loop."""
         self._traffic = Traffic(services)
+        self.bodies = self._traffic.bodies
         self._aiohttp = AiohttpServer(self._traffic)
         self._plain: WeakSet[PlainConnection] = WeakSet()
-        self._listening: list[Acceptor] = []
+        settings = services.settings
+        self.guests = Guests(settings.max_connections, settings.max_client_connections)
+        self._proxies = settings.proxies
+        self._listening: list[GuestAcceptor] = []
 
-    async def start(self, listeners: Sequence[socket.socket], tls: ssl.SSLContext | None) -> None:
-        """Accept connections on sockets that are bound already; they are closed by `stop`."""
-        self._listening = [Acceptor(listener, tls, self._connection) for listener in listeners]
+    async def start(
+        self, listeners: Sequence[socket.socket], tls: Callable[[], ssl.SSLContext] | None
+    ) -> None:
+        """Accept connections on sockets that are bound already; they are closed by `stop`.
+
+        Args:
+            tls: asked for the context of each connection; None: plain HTTP.
+        """
+        self._listening = [
+            GuestAcceptor(listener, tls, self.guests, self._proxies, self._connection)
+            for listener in listeners
+        ]
 
     async def stop(self, seconds: float) -> None:
         """Accept nothing more, let running requests finish for so many seconds at most, close everything."""
@@ -57,8 +76,8 @@ class HttpServer:
         for one in list(self._plain):
             one.abort()
 
-    def _connection(self) -> PlainConnection:
-        return PlainConnection(self._traffic, self._aiohttp, self._plain)
+    def _connection(self, guest: Guest) -> PlainConnection:
+        return PlainConnection(self._traffic, guest, self._aiohttp, self._plain)
 
     def _connections(self) -> list[PlainConnection | AiohttpConnection]:
         others = [one for one in self._aiohttp.connections if isinstance(one, AiohttpConnection)]

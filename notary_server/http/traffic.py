@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator
 from typing import Final
 
+from .bodies import Bodies
 from .call import Services
 
 _LETTERS: Final = bytes(b"abcdefghijklmnopqrstuvwxyz234567"[number % 32] for number in range(256))
@@ -20,11 +21,13 @@ class Traffic:
 
     Attributes:
         stopping: whether every answer must be the last of its connection.
+        bodies: the memory that request bodies take.
     """
 
     def __init__(self, services: Services) -> None:
         self.services = services
         self.stopping = False
+        self.bodies = Bodies(services.settings.max_buffered_bytes)
         self.new_request_id = _request_ids().__next__
 
 

@@ -54,6 +54,7 @@ class Context:
         max_changes: changefeed records in one answer.
         publishing: how many publishes are worked on at the same time; others wait their turn.
         publish_wait: seconds that a publish waits for its turn.
+        key_grace: seconds until a key is retired that no root lists any more.
         turns: the lock of each repository that is being published to, by this process.
         expiries: what is known of stored timestamps.
         renewing: the renewals under way in this process, so that a crowd of readers asks for one.
@@ -69,6 +70,7 @@ class Context:
     max_changes: int = 10_000
     publishing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(8))
     publish_wait: float = 10.0
+    key_grace: int = 86_400
     turns: WeakValueDictionary[Gun, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     expiries: Expiries = field(default_factory=Expiries)
     renewing: dict[Gun, asyncio.Task[object]] = field(default_factory=dict)

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from notary_server.errors import HeadMoved, InvalidRole, KeyGone, NoFilename, NotaryError, VersionConflict
+from notary_server.errors import (
+    HeadMoved,
+    InvalidRole,
+    KeyGone,
+    NoFilename,
+    NotaryError,
+    SignerRefused,
+    VersionConflict,
+)
+from notary_server.ports import KeyChange
 from notary_server.tuf.document import Document
-from notary_server.tuf.model import TrustState
-from notary_server.tuf.names import ROOT, SNAPSHOT, TIMESTAMP, Gun, RoleName, is_role
+from notary_server.tuf.instant import SECOND
+from notary_server.tuf.model import NewFile, TrustState
+from notary_server.tuf.names import ROOT, SNAPSHOT, TIMESTAMP, Gun, KeyId, RoleName, is_role
 from notary_server.tuf.publish import PublishPlan, needed_roles, online_keys, plan
 
 from .context import Context
 from .off_loop import off_loop
+from .overtaken import overtaken
 from .signing import sign_plan
 
 ATTEMPTS: Final = 8
@@ -68,8 +79,8 @@ def _split(
     return files, None
 
 
-async def publish(context: Context, gun: Gun, uploads: Sequence[Document]) -> None:
-    """Store an upload and what the server signs over it, all or nothing. Returns when it is durable.
+async def publish(context: Context, gun: Gun, uploads: Sequence[Document]) -> Sequence[NewFile]:
+    """Store an upload and what the server signs over it, all or nothing: the files stored, once they are durable.
 
     Raises:
         InvalidUpdate: a rule is broken.
@@ -83,15 +94,14 @@ async def publish(context: Context, gun: Gun, uploads: Sequence[Document]) -> No
             if attempt:
                 await asyncio.sleep(random.uniform(0, BACKOFF * 2**attempt))  # noqa: S311 - spreads load, no secret
             try:
-                await _publish_once(context, gun, uploads)
-                return
+                return await _publish_once(context, gun, uploads)
             except (HeadMoved, KeyGone):
                 # 6. Somebody was, or a key was retired meanwhile: look again.
                 continue
     raise VersionConflict("this repository is busy: others publish to it at the same time; run publish again")
 
 
-async def _publish_once(context: Context, gun: Gun, uploads: Sequence[Document]) -> None:
+async def _publish_once(context: Context, gun: Gun, uploads: Sequence[Document]) -> Sequence[NewFile]:
     # 1. What is stored, in one consistent look.
     state = await context.store.trust_state(gun, needed_roles(uploads))
     stored = await _read_stored(context, state, uploads)
@@ -103,9 +113,31 @@ async def _publish_once(context: Context, gun: Gun, uploads: Sequence[Document])
     size = sum(len(file.data) for file in (*uploads, *stored.values()))
     decided = await off_loop(size, plan, state, stored, uploads, held, now_ns, context.lifetimes)
     # 4. Sign and seal the snapshot, unless the client brought one, then the timestamp over it.
-    signed = await sign_plan(context.signer, decided, _client_snapshot(decided))
+    try:
+        signed = await sign_plan(context.signer, decided, _client_snapshot(decided))
+    except SignerRefused as refusal:
+        if await overtaken(context, state):
+            raise HeadMoved("another publish of this repository was first") from refusal
+        raise
     # 5. Store all of it if nobody was faster. A client that leaves, or a server that stops, must not tear it apart.
-    await asyncio.shield(context.store.commit(state, [*decided.files, *signed]))
+    files = [*decided.files, *signed]
+    keys = _key_change(context, wanted, stored, uploads, now_ns)
+    await asyncio.shield(context.store.commit(state, files, keys))
+    return files
+
+
+def _key_change(
+    context: Context,
+    listed: frozenset[KeyId],
+    stored: Mapping[RoleName, Document],
+    uploads: Sequence[Document],
+    now_ns: int,
+) -> KeyChange | None:
+    """What a new root among `uploads`, which lists `listed`, does to the server's keys."""
+    if not any(upload.role == ROOT for upload in uploads):
+        return None
+    dropped = online_keys(stored, ()) - listed
+    return KeyChange(listed, dropped, now_ns, now_ns + context.key_grace * SECOND)
 
 
 async def _read_stored(

@@ -19,6 +19,7 @@ from notary_server.tuf.publish import online_keys
 
 from .context import Context
 from .off_loop import off_loop
+from .overtaken import overtaken
 from .signing import sign_plan
 
 ATTEMPTS: Final = 5
@@ -103,6 +104,8 @@ async def _renew(context: Context, gun: Gun, horizon: Horizon) -> Outcome:
         except (HeadMoved, KeyGone):
             continue
         except SignerRefused as error:
+            if await overtaken(context, state):
+                continue
             _log.error("metadata cannot be renewed: the signer refuses", gun=gun, reason=error.message)
             return Outcome.IMPOSSIBLE
     _log.warning("metadata was not renewed: other writers were always first", gun=gun)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+import time
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -15,15 +17,31 @@ MAX_RESPONSE_BYTES: Final = 1 << 20
 """64 described keys are some 40 kB."""
 MAX_HEAD_BYTES: Final = 16 * 1024
 """The signer's head has a few hundred bytes; one in front of it may add some."""
+LIFETIME: Final = 300.0
+"""Seconds for which a connection over TLS is used: what the signer's certificate was checked against changes."""
 
 _STATUS: Final = re.compile(rb"HTTP/1\.([01]) ([2-5][0-9][0-9]) ")
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r\n", re.IGNORECASE)
 _CLOSE: Final = re.compile(rb"\r\nconnection:[ \t]*close[ \t]*\r\n", re.IGNORECASE)
+_RETRY_AFTER: Final = re.compile(rb"\r\nretry-after:[ \t]*([0-9]{1,5})[ \t]*\r\n", re.IGNORECASE)
 _CODED: Final = re.compile(rb"\r\n(?:transfer|content)-encoding:", re.IGNORECASE)
 
 
 class NotHttpError(Exception):
     """The answer is not one that the signer gives; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer, of whatever status.
+
+    Attributes:
+        retry_after: seconds, if the signer says when to ask again.
+    """
+
+    status: int
+    body: bytes
+    retry_after: int | None
 
 
 class Connection:
@@ -38,14 +56,22 @@ class Connection:
         self._reader = reader
         self._writer = writer
         self._last = False
+        self._born = time.monotonic()
 
     @property
     def ended(self) -> bool:
         """See above."""
         return self._last or self._reader.at_eof() or self._writer.is_closing()
 
-    async def exchange(self, method: str, path: str, data: bytes, request_id: str) -> tuple[int, bytes]:
-        """Send JSON (or nothing, if `data` is empty); status and body of the answer.
+    def fresh(self, tls: ssl.SSLContext | None) -> bool:
+        """Whether its handshake was made with the context `tls`, and not too long ago."""
+        if tls is None:
+            return True
+        young = time.monotonic() - self._born < LIFETIME
+        return young and self._writer.get_extra_info("sslcontext") is tls
+
+    async def exchange(self, method: str, path: str, data: bytes, request_id: str) -> Answered:
+        """Send JSON (or nothing, if `data` is empty) and read the answer.
 
         Raises:
             NotHttpError: the answer is too long, or has another form.
@@ -68,7 +94,9 @@ class Connection:
         if int(length[0]) > MAX_RESPONSE_BYTES:
             raise NotHttpError("the signer's answer is too long")
         self._last = status[1] == b"0" or _CLOSE.search(answered) is not None
-        return int(status[2]), await self._reader.readexactly(int(length[0]))
+        later = _RETRY_AFTER.search(answered)
+        body = await self._reader.readexactly(int(length[0]))
+        return Answered(int(status[2]), body, None if later is None else int(later[1]))
 
     def close(self) -> None:
         """End it in good order, without waiting for the other side."""

@@ -37,7 +37,7 @@ class KnownKeys:
         if len(self._keys) > self._maximum:
             self._keys.popitem(last=False)
 
-    def forget(self, keys: Iterable[HeldKey]) -> None:
+    def forget(self, key_ids: Iterable[KeyId]) -> None:
         """Ask the signer of these again."""
-        for key in keys:
-            self._keys.pop(key.key_id, None)
+        for key_id in key_ids:
+            self._keys.pop(key_id, None)

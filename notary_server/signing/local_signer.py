@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from notary_server.errors import SignerRefused
-from notary_server.tuf.keys import key_id
+from notary_server.tuf import keys
 from notary_server.tuf.model import HeldKey, PublicKey, Signature, SigningOrder
 from notary_server.tuf.names import Gun, KeyId, RoleName
 
@@ -33,7 +33,7 @@ class LocalSigner:
             return unused
         private = Ed25519PrivateKey.generate()
         public = PublicKey("ed25519", private.public_key().public_bytes_raw())
-        held = HeldKey(key_id(public), public, gun, role)
+        held = HeldKey(keys.key_id(public), public, gun, role)
         self._pairs[held.key_id] = _Pair(held, private)
         self._unused[gun, role] = held
         return held
@@ -49,6 +49,16 @@ class LocalSigner:
             SignerRefused: a key is not held, or was made for another GUN or role.
         """
         return tuple(self._sign(order, held.key_id) for held in order.keys)
+
+    async def retire_key(self, gun: Gun, key_id: KeyId) -> bool:
+        """Forget a key; whether there was one for that GUN."""
+        pair = self._pairs.get(key_id)
+        if pair is None or pair.held.gun != gun:
+            return False
+        del self._pairs[key_id]
+        if self._unused.get((gun, pair.held.role)) == pair.held:
+            del self._unused[gun, pair.held.role]
+        return True
 
     async def ping(self) -> None:
         """Always ready."""

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final, cast
 
 from notary_common import wire
 
-from ..errors import KeyGone, SignerRefused, SignerUnavailable
-from ..tuf.keys import key_id
+from ..errors import KeyGone, SignerRefused
+from ..metrics import SignerMetrics
+from ..tuf import keys
 from ..tuf.model import HeldKey, PublicKey, Signature, SigningOrder
 from ..tuf.names import Gun, KeyId, RoleName
+from .failures import KeyNotHeldError, KeyRefusedError
 from .known_keys import KnownKeys
-from .transport import Endpoint, KeyNotHeldError, Transport
+from .signers import Signers
+from .transport import Call, Endpoint
 
 MAX_DESCRIBED: Final = 64
 """Keys in one describe call; the signer takes no more."""
@@ -26,31 +28,27 @@ class HttpSigner:
     A key that the signer holds is asked for once: one that was retired since shows when it refuses to sign.
     """
 
-    def __init__(
-        self, base_url: str, ssl: ssl.SSLContext | None, unix_socket: str | None, timeout: float
-    ) -> None:
+    def __init__(self, endpoints: Sequence[Endpoint], timeout: float, metrics: SignerMetrics) -> None:
         """Nothing is opened yet.
 
         Args:
-            base_url: `https://host:port`; `http://signer` or the like with a Unix socket.
-            ssl: with the client's certificate; None with a Unix socket.
-            unix_socket: path of the signer's socket, or None for TCP.
-            timeout: seconds for one call.
+            endpoints: signers that share one registry; one at least.
+            timeout: seconds for one call, whichever of them it takes.
         """
-        self._transport = Transport(Endpoint(base_url.rstrip("/"), ssl, unix_socket, timeout))
+        self._signers = Signers(endpoints, timeout, metrics)
         self._known = KnownKeys()
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._transport.close()
+        await self._signers.close()
 
     async def create_key(self, gun: Gun, role: RoleName, algorithm: str) -> HeldKey:
         """See `ports.RemoteSigner.create_key`."""
         # The signer checks both words; anything else is its refusal.
         body = wire.CreateKeyRequest(gun, cast(wire.OnlineRole, str(role)), cast(wire.Algorithm, algorithm))
         try:
-            key = await self._transport.call("POST", "/v1/keys", body, wire.Key)
-        except KeyNotHeldError:
+            key = await self._signers.call(Call("create", "POST", "/v1/keys", body, wire.Key), gun)
+        except (KeyNotHeldError, KeyRefusedError):
             raise SignerRefused("the signer refused to make a key") from None
         held = _held(key)
         if (held.gun, held.role, held.key.keytype) != (gun, role, algorithm):
@@ -70,9 +68,10 @@ class HttpSigner:
 
     async def _describe(self, key_ids: list[KeyId]) -> list[HeldKey]:
         body = wire.DescribeRequest([str(key) for key in key_ids])
+        call = Call("describe", "POST", "/v1/keys/describe", body, wire.DescribeResponse)
         try:
-            answer = await self._transport.call("POST", "/v1/keys/describe", body, wire.DescribeResponse)
-        except KeyNotHeldError:
+            answer = await self._signers.call(call, key_ids[0])
+        except (KeyNotHeldError, KeyRefusedError):
             raise SignerRefused("the signer refused to describe its keys") from None
         held = [_held(key) for key in answer.keys]
         if not {key.key_id for key in held} <= set(key_ids):
@@ -85,7 +84,7 @@ class HttpSigner:
             return await self._sign_by_each(order)
         except SignerRefused:
             # The answer may be about keys that were remembered: if one is gone, another plan is needed.
-            self._known.forget(order.keys)
+            self._known.forget(key.key_id for key in order.keys)
             held = await self.describe_keys([key.key_id for key in order.keys])
             if len(held) < len(order.keys):
                 raise KeyGone("the signer no longer holds a key that it described") from None
@@ -104,29 +103,37 @@ class HttpSigner:
 
     async def _sign_once(self, order: SigningOrder, key: HeldKey) -> Signature:
         body = wire.SignRequest(order.gun, cast(wire.OnlineRole, str(order.role)), order.payload)
+        call = Call("sign", "POST", f"/v1/keys/{key.key_id}/sign", body, wire.SignResponse)
         try:
-            answer = await self._transport.call(
-                "POST", f"/v1/keys/{key.key_id}/sign", body, wire.SignResponse
-            )
+            answer = await self._signers.call(call, order.gun)
         except KeyNotHeldError:
             raise SignerRefused("the signer no longer holds a key that it described") from None
+        except KeyRefusedError as error:
+            raise SignerRefused(str(error)) from None
         if answer.key_id != key.key_id:
             raise SignerRefused("the signer signed with another key than it was asked to")
         return Signature(keyid=answer.key_id, method=answer.method, sig=answer.signature)
 
+    async def retire_key(self, gun: Gun, key_id: KeyId) -> bool:
+        """See `ports.RemoteSigner.retire_key`."""
+        call = Call("retire", "POST", f"/v1/keys/{key_id}/retire", wire.RetireRequest(gun), wire.Key)
+        try:
+            key = await self._signers.call(call, gun)
+        except (KeyNotHeldError, KeyRefusedError):
+            return False
+        if key.key_id != key_id or key.state not in {"retired", "destroyed"}:
+            raise SignerRefused("the signer did not retire the key that it was asked to")
+        self._known.forget([key_id])
+        return True
+
     async def ping(self) -> None:
         """See `ports.RemoteSigner.ping`."""
-        try:
-            health = await self._transport.call("GET", "/v1/health", None, wire.Health)
-        except KeyNotHeldError:
-            raise SignerUnavailable("the address of the signer is not a signer's") from None
-        if not health.ready:
-            raise SignerUnavailable("the signer is not ready")
+        await self._signers.ready()
 
 
 def _held(key: wire.Key) -> HeldKey:
     public = PublicKey(keytype=key.algorithm, public=key.public)
-    computed = key_id(public)
+    computed = keys.key_id(public)
     if computed != key.key_id:
         raise SignerRefused("the signer gave a key whose ID is not its own")
     return HeldKey(key_id=computed, key=public, gun=Gun(key.gun), role=RoleName(key.role))

@@ -10,11 +10,11 @@ from typing import Any, Final
 from notary_common.database import Database, DatabaseConnectionLost, Session
 from notary_common.database.postgres import lock_number
 from notary_server.errors import HeadMoved, StoreUnavailable
-from notary_server.ports import Change, Repository, StoredFile
+from notary_server.ports import Change, KeyChange, Repository, StoredFile
 from notary_server.tuf.model import FileSummary, NewFile, TrustState
 from notary_server.tuf.names import BASE_ROLES, MAX_VERSION, SNAPSHOT, TIMESTAMP, Gun, RoleName, Sha256Hex
 
-from . import rows, statements
+from . import retirements, rows, statements
 from .cache import DEFAULT_CACHE_BYTES, FileCache
 from .errors import store_errors
 from .reader import Reader
@@ -113,7 +113,9 @@ class SqlStore:
         files = {role: one.file.data for role, one in zip(latest, found, strict=True) if one is not None}
         return files if len(files) == len(latest) else None
 
-    async def commit(self, state: TrustState, files: Sequence[NewFile]) -> None:
+    async def commit(
+        self, state: TrustState, files: Sequence[NewFile], keys: KeyChange | None = None
+    ) -> None:
         """See `MetadataStore.commit`."""
         if not self._holds(state.gun) or not all(self._holds("", file.role) for file in files):
             raise StoreUnavailable("the database cannot hold this repository's name")
@@ -122,20 +124,25 @@ class SqlStore:
             async with self._database.transaction(turn=statements.gun_turn(state.gun)) as session:
                 store = _store_at_once if session.dialect == "postgresql" else _store
                 await store(session, state, files, now)
+                if keys is not None:
+                    await retirements.keep(session, state.gun, keys)
         for file in files:
             self._cache.put(
                 state.gun,
                 StoredFile(file.role, file.version, file.sha256, file.data, rows.aware(now), rows.aware(now)),
             )
 
-    async def delete(self, gun: Gun) -> bool:
+    async def delete(self, gun: Gun, *, keys_due_ns: int = 0) -> bool:
         """See `MetadataStore.delete`."""
         if not self._holds(gun):
             return False
         with store_errors():
             async with self._database.transaction(turn=statements.gun_turn(gun)) as session:
+                roots = await retirements.stored_roots(session, gun)
                 if await session.run(statements.DELETE, gun=gun) == 0:
                     return False
+                keys = await asyncio.to_thread(retirements.listed_keys, roots)
+                await retirements.note(session, gun, keys, keys_due_ns)
                 await _announce(session, gun, 0, "", DELETION, self._now())
         return True
 

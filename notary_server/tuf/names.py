@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Final, NewType
+from unicodedata import category
 
 Gun = NewType("Gun", str)
 RoleName = NewType("RoleName", str)
@@ -24,6 +25,10 @@ MAX_GUN_LENGTH: Final = 255
 """Characters; the width of the column `tuf_files.gun`."""
 MAX_VERSION: Final = 2**31 - 1
 """The largest version Notary's integer column can hold."""
+
+_INVISIBLE: Final = frozenset({"Cc", "Cf", "Zl", "Zp"})
+"""Categories of characters that let two names look alike, or break a line of a log: control and format characters
+(joiners of width zero, changes of direction), separators of lines and paragraphs."""
 
 _DELEGATION: Final = re.compile(r"targets(?:/[a-z0-9_-]+)+", re.ASCII)
 
@@ -67,6 +72,13 @@ def gun_problem(gun: str) -> str | None:
         return "the repository name holds a NUL or is not UTF-8"
     if "*" in gun:
         return "the repository name holds a star"
-    if any(segment in {"", ".", ".."} for segment in gun.split("/")):
+    if "\\" in gun:
+        return "the repository name holds a backslash"
+    if any(category(c) in _INVISIBLE for c in gun):
+        return "the repository name holds a control character or an invisible one"
+    segments = gun.split("/")
+    if any(segment in {"", ".", ".."} for segment in segments):
         return "the repository name holds an empty, '.' or '..' segment"
+    if any(segment != segment.strip() for segment in segments):
+        return "a segment of the repository name begins or ends with white space"
     return None

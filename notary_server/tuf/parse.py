@@ -49,15 +49,26 @@ _PRIVATE_PEM: Final = b"PRIVATE KEY-----"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on what is read.
+    """Bounds on what is read of one file.
+
+    The defaults are what holds for stored files, too: far beyond what was ever published. For uploads an operator may
+    only ask for less, so that nothing can be accepted that could not be read afterwards.
 
     Attributes:
+        max_bytes: its length.
+        max_values: JSON values, counted by the commas and brackets in it; each costs up to 100 bytes of memory.
         max_depth: nested JSON values, the outermost object included.
-        max_signatures: signatures of one file; each may cost a verification.
+        max_signatures: signatures; each may cost a verification.
+        max_keys: keys that root lists, or targets list for their delegations.
+        max_delegations: roles that targets or a delegation delegate to.
     """
 
+    max_bytes: int = 1 << 30
+    max_values: int = 1 << 26
     max_depth: int = 256
     max_signatures: int = 256
+    max_keys: int = 10_000
+    max_delegations: int = 10_000
 
 
 DEFAULT_LIMITS: Final = Limits()
@@ -70,6 +81,10 @@ _C = TypeVar("_C", bound=Common)
 
 class ParseError(Exception):
     """The file is not well-formed metadata of its role; the text says where and why, for people."""
+
+
+class LimitError(ParseError):
+    """The file is beyond one of `Limits`. It may be well-formed, and whoever published it can do something about it."""
 
 
 class AmbiguousError(ParseError):
@@ -100,6 +115,7 @@ class _Envelope:
         plain, complete: those of the tree.
     """
 
+    limits: Limits
     signed: Common | dict[str, Any] | None
     signatures: tuple[Signature, ...]
     expires: int
@@ -112,7 +128,7 @@ def read(role: RoleName, data: bytes, limits: Limits = DEFAULT_LIMITS) -> Readin
     """All that `check_part` and the `parse_*` of the role say. Never raises."""
     try:
         envelope = _open(role, data, limits)
-    except AmbiguousError as error:
+    except (AmbiguousError, LimitError) as error:
         return Reading(None, str(error), None)
     except ParseError as error:
         return Reading(f"The {role} file cannot be read: {error}.", str(error), None)
@@ -126,14 +142,15 @@ def check_part(role: RoleName, data: bytes, limits: Limits = DEFAULT_LIMITS) -> 
     """Accept or refuse the common members of a part: its first JSON value, whatever follows.
 
     Members that are missing or null pass here, and fail in `parse_*`. So does what readers disagree about, as
-    Notary's server can read it; whoever uploads it learns what is wrong in the error of the file's role.
+    Notary's server can read it, and what is over a limit: whoever uploads it learns what is wrong in the error of
+    the file's role, which clients show.
 
     Raises:
         MalformedJson: it is not JSON, or too deep, or a common member has a wrong type.
     """
     try:
         _open(role, data, limits)
-    except AmbiguousError:
+    except (AmbiguousError, LimitError):
         return
     except ParseError as error:
         raise MalformedJson(f"The {role} file cannot be read: {error}.") from None
@@ -182,7 +199,7 @@ def _parsed(role: RoleName, data: bytes, envelope: _Envelope) -> AnyParsed:
 def _root(data: bytes, envelope: _Envelope) -> Parsed[Root]:
     raw = _body(envelope, RootBody, "Root")
     roles = {name: role for name, role in raw.roles.items() if role is not None}
-    keys = _keys(raw.keys)
+    keys = _keys(raw.keys, envelope.limits)
     for name in BASE_ROLES:
         if name not in roles:
             raise ParseError(f"it does not say who signs {name}")
@@ -194,7 +211,8 @@ def _root(data: bytes, envelope: _Envelope) -> Parsed[Root]:
 def _targets(role: RoleName, data: bytes, envelope: _Envelope) -> Parsed[Targets]:
     raw: TargetsBody | PlainTargets = _body(envelope, TargetsBody, "Targets")
     _check_lengths(raw.targets.values())
-    keys = _keys(raw.delegations.keys)
+    keys = _keys(raw.delegations.keys, envelope.limits)
+    _check_count("delegated roles", len(raw.delegations.roles), envelope.limits.max_delegations)
     body = Targets(
         version=raw.version,
         expires=envelope.expires,
@@ -222,11 +240,12 @@ def _timestamp(data: bytes, envelope: _Envelope) -> Parsed[Timestamp]:
 
 
 def _open(role: RoleName, data: bytes, limits: Limits) -> _Envelope:
+    _check_size(data, limits)
     found = written.read(role, data) if limits.max_depth >= written.DEPTH else None
     if found is None:
         return _open_any(role, data, limits)
-    _check_count(found.signatures, limits)
-    return _Envelope(found.signed, found.signatures, _expires(found.signed, data), found.message)
+    _check_count("signatures", len(found.signatures), limits.max_signatures)
+    return _Envelope(limits, found.signed, found.signatures, _expires(found.signed, data), found.message)
 
 
 def _open_any(role: RoleName, data: bytes, limits: Limits) -> _Envelope:
@@ -245,7 +264,7 @@ def _open_any(role: RoleName, data: bytes, limits: Limits) -> _Envelope:
     signatures = _convert(
         document.get("signatures", []), tuple[Signature, ...], shape.SIGNATURES_SHAPE, "signatures"
     )
-    _check_count(signatures, limits)
+    _check_count("signatures", len(signatures), limits.max_signatures)
     common = _convert(signed or {}, Common, shape.of_role(role), "signed")
     if not -(2**63) <= common.version < 2**63:
         raise ParseError("its version is out of range")
@@ -253,12 +272,21 @@ def _open_any(role: RoleName, data: bytes, limits: Limits) -> _Envelope:
     _check_spelling(document, shape.ENVELOPE_SHAPE)
     _check_spelling(signed, shape.of_role(role))
     _check_spelling(document.get("signatures"), shape.SIGNATURES_SHAPE)
-    return _Envelope(signed, signatures, expires, None, read.plain, read.complete)
+    return _Envelope(limits, signed, signatures, expires, None, read.plain, read.complete)
 
 
-def _check_count(signatures: tuple[Signature, ...], limits: Limits) -> None:
-    if len(signatures) > limits.max_signatures:
-        raise ParseError(f"it has more than {limits.max_signatures} signatures")
+def _check_size(data: bytes, limits: Limits) -> None:
+    """Before anything is built from the bytes: what is built may take fifty times their memory."""
+    if len(data) > limits.max_bytes:
+        raise LimitError(f"it is larger than {limits.max_bytes} bytes")
+    # Every value but the outermost follows a comma or the bracket of what holds it.
+    if len(data) > limits.max_values and sum(map(data.count, (b",", b"[", b"{"))) > limits.max_values:
+        raise LimitError(f"it holds more than {limits.max_values} values; split it into delegations")
+
+
+def _check_count(what: str, number: int, limit: int) -> None:
+    if number > limit:
+        raise LimitError(f"it has more than {limit} {what}")
 
 
 def _expires(common: Common, data: bytes) -> int:
@@ -320,7 +348,8 @@ def _message(envelope: _Envelope) -> bytes:
         raise ParseError(str(error)) from None
 
 
-def _keys(keys: Mapping[str, Key]) -> dict[str, PublicKey]:
+def _keys(keys: Mapping[str, Key], limits: Limits) -> dict[str, PublicKey]:
+    _check_count("keys", len(keys), limits.max_keys)
     if any(key.keyval.private or _PRIVATE_PEM in key.keyval.public for key in keys.values()):
         raise ParseError("it carries a private key; that key is no secret any more and must be replaced")
     return {keyid: PublicKey(key.keytype, key.keyval.public) for keyid, key in keys.items()}

@@ -342,7 +342,8 @@ class _Planning:
                 raise invalid(
                     "ErrBadSnapshot", f"the snapshot lists {name}, which is neither sent nor published"
                 )
-            if not generate.matches(entry, file.meta):
+            # Files are found by their SHA-256: one that is listed without it could not be read.
+            if "sha256" not in entry.hashes or not generate.matches(entry, file.meta):
                 raise invalid(
                     "ErrBadSnapshot",
                     f"the snapshot does not list the latest {name}, or gives a wrong hash or length; run publish again",

@@ -23,6 +23,8 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 
 from notary_common.log import get_logger, level, set_level, step_level
+from notary_common.tls import TlsError
+from notary_common.tls.watch import PERIOD
 from notary_server.metrics import forget_worker
 
 from .plan import Place, Plan
@@ -131,6 +133,7 @@ class Manager(Arbiter):  # type: ignore[misc] # gunicorn has no types
         self.WORKERS = {}
         self._stopping = False
         self._serving = False
+        self._look_again = 0.0
         self.pause_until = 0.0
 
     def signal(self, sig: int, frame: Any) -> None:
@@ -173,6 +176,8 @@ class Manager(Arbiter):  # type: ignore[misc] # gunicorn has no types
 
     def manage_workers(self) -> None:
         """Replace what died."""
+        if time.monotonic() >= self._look_again:
+            self.renew()
         staying = [worker for worker in self.WORKERS.values() if not worker.leaving]
         missing = self.num_workers - len(staying)
         if missing <= 0 or time.monotonic() < self.pause_until:
@@ -188,6 +193,18 @@ class Manager(Arbiter):  # type: ignore[misc] # gunicorn has no types
             raise HaltServer("the workers did not come up", 1)
         self._serving = True
         _log.info("serving", address=self.app.place.address, workers=self.num_workers)
+
+    def renew(self) -> None:
+        """Take renewed certificates, for workers that are still to be forked. Those that serve watch by themselves
+        and say what is wrong with what they cannot use."""
+        self._look_again = time.monotonic() + PERIOD
+        if self.app.plan.tls is not None:
+            try:
+                self.app.plan.tls.reload()
+            except TlsError as error:
+                _log.debug("the master keeps the certificates that it has", reason=str(error))
+            except Exception:  # noqa: BLE001 - whatever it is, it must not end the master
+                _log.exception("looking at certificate files failed")
 
     def spawn_worker(self) -> int:
         """Fork one worker; its process ID."""
@@ -235,6 +252,7 @@ def _graceful_timeout(plan: Plan) -> int:
 
 
 def _before_fork(manager: Manager, worker: ServerWorker) -> None:
+    manager.renew()
     taken = {other.slot for other in manager.WORKERS.values()}
     worker.slot = next(slot for slot in count() if slot not in taken)
 

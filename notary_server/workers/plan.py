@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
+from notary_common.tls import ReloadingContext
 from notary_server.config import ServerConfig
 
 
@@ -14,11 +14,12 @@ class Plan:
     """A configuration that was checked whole.
 
     Attributes:
-        tls: one context for all workers: a session that one of them began, every other resumes. None: plain HTTP.
+        tls: one context for all workers: a session that one of them began, every other resumes. Each takes renewed
+            certificates by itself. None: plain HTTP, or certificates that only a worker itself can get.
     """
 
     config: ServerConfig
-    tls: ssl.SSLContext | None
+    tls: ReloadingContext | None
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,14 @@ class Limits(Section):
         default=60,
         description="Days that a signed timestamp may be valid at most, 1 to 1464. Servers ask for 14 unless told otherwise.",
     )
+    pending_key_days: Annotated[int, BeforeValidator(between(7, 3650))] = Field(
+        default=90,
+        description="Days after which a key is destroyed that was made and never used, 7 to 3650. `notary init` fetches keys, and may publish much later; each time a key is handed out the days begin anew.",
+    )
+    retired_key_days: Annotated[int, BeforeValidator(between(0, 3650))] = Field(
+        default=30,
+        description="Days for which a retired key cannot be destroyed yet, 0 to 3650: the time to notice a mistake.",
+    )
     request_timeout: Annotated[float, BeforeValidator(duration(1, 3600))] = Field(
         default=30.0, description="Seconds a client may take to send one request, 1 to 3600."
     )

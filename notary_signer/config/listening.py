@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from notary_common.config import Problem, Section
-from notary_common.sections import together
-from notary_common.values import Address, File, Listen
+from notary_common.sections import spiffe_problems, together
+from notary_common.values import Address, File, Listen, SocketPath, one_of
+
+_FILES = ("server.tls_cert_file", "server.tls_key_file", "server.client_ca_file")
 
 
 class Server(Section):
@@ -30,6 +33,14 @@ class Server(Section):
         description="CA of the clients' certificates, PEM. Required on TCP: without one anybody could sign.",
     )
 
+    tls_source: Annotated[str, BeforeValidator(one_of("files", "spiffe"))] = Field(
+        default="files",
+        description="`files`: those above. `spiffe`: certificate, key and CA from the Workload API at `spiffe_socket`.",
+    )
+    spiffe_socket: SocketPath | None = Field(
+        default=None, description="Unix socket of the SPIFFE Workload API. Required for `spiffe`."
+    )
+
     @property
     def address(self) -> Listen:
         """Where to listen."""
@@ -46,7 +57,11 @@ def problems(raw: Mapping[str, object]) -> list[Problem]:
     found: list[Problem] = []
     if address is None:
         found.append(Problem("server.http_addr", 'is missing; say where to listen, e.g. ":7899"'))
-    for key in ("server.tls_cert_file", "server.tls_key_file", "server.client_ca_file"):
+    if raw.get("server.tls_source") == "spiffe":
+        beside = "stands beside server.tls_source spiffe; keep one of the two"
+        found += [Problem(key, beside) for key in _FILES if raw.get(key) is not None]
+        return found + spiffe_problems(raw, "server.tls_source")
+    for key in _FILES:
         if raw.get(key) is None:
             found.append(
                 Problem(key, "is missing; the signer speaks mutual TLS only, or listens on a unix:/// socket")

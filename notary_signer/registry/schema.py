@@ -2,8 +2,11 @@
 
 | keeping  | encryption_alg    | keywrap_alg                  | passphrase_alias | private                      |
 |----------|-------------------|------------------------------|------------------|------------------------------|
-| wrapped  | `PKCS11-WRAPPED`  | `AES256-KWP` (RFC 5649)      | label of the KEK | the wrapped PKCS#8 key       |
+| wrapped  | `PKCS11-WRAPPED`  | `AES256-KWP` or another way  | label of the KEK | the wrapped PKCS#8 key       |
 | resident | `PKCS11-RESIDENT` | `none`                       | empty            | empty: the token has the key |
+
+The last three columns are ours alone (docs/adr/0022-what-is-noted-of-a-key.md). `deleted_at` is when a key was retired; a
+destroyed one has an empty `private`. `updated_at` of a key that never signed is when it was last heard of.
 
 Notary's own signer writes a JWE (`A256GCM`) under a passphrase: those rows are left as they are.
 All times are UTC without a zone.
@@ -20,8 +23,10 @@ from notary_signer.ports import Keeping
 WRAPPED: Final = "PKCS11-WRAPPED"
 RESIDENT: Final = "PKCS11-RESIDENT"
 
+UNWRAPPED: Final = "none"
+"""`keywrap_alg` of a resident key."""
+
 ENCRYPTION_ALG: Final[dict[Keeping, str]] = {"wrapped": WRAPPED, "resident": RESIDENT}
-KEYWRAP_ALG: Final[dict[Keeping, str]] = {"wrapped": "AES256-KWP", "resident": "none"}
 KEEPING: Final[dict[str, Keeping]] = {WRAPPED: "wrapped", RESIDENT: "resident"}
 
 private_keys: Final = sa.Table(
@@ -41,4 +46,10 @@ private_keys: Final = sa.Table(
     sa.Column("gun", sa.String(255), nullable=False),
     sa.Column("role", sa.String(255), nullable=False),
     sa.Column("last_used", sa.DateTime),
+    sa.Column("highest_version", sa.Integer),
+    sa.Column("activated_at", sa.DateTime),
+    sa.Column("destroyed_at", sa.DateTime),
 )
+
+OURS: Final = sa.or_(*(private_keys.c.encryption_alg == ours for ours in KEEPING))
+"""What tells this signer's rows from those of Notary's own."""

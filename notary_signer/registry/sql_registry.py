@@ -1,104 +1,83 @@
-"""The key registry in SQL, on whatever database."""
+"""The key registry in SQL, on whatever database: what signing and making keys need."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from typing import Any, Final
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
 
 import sqlalchemy as sa
 
-from notary_common.database import Database, DatabaseError, Query, among
+from notary_common.database import Database, Query, Session, among
 from notary_common.wire import Algorithm, OnlineRole
-from notary_signer.errors import RegistryUnavailable
-from notary_signer.ports import KeyRecord, NewKey, PrivatePart
+from notary_signer.ports import KeyRecord, NewKey, Noting
 
-from .schema import ENCRYPTION_ALG, KEEPING, KEYWRAP_ALG, private_keys
+from . import rows
+from .rows import COLUMNS, HELD, KEYS, translated
+from .schema import ENCRYPTION_ALG, OURS, UNWRAPPED, private_keys
 
 MAX_HINTS: Final = 1000
 """Foreign keys that are remembered as reported; beyond them nothing more is reported."""
-
-_KEYS: Final = private_keys.c
-_OURS: Final = sa.or_(*(_KEYS.encryption_alg == ours for ours in KEEPING))
-_HELD: Final = sa.and_(_OURS, _KEYS.deleted_at.is_(None))
-_COLUMNS: Final = (
-    _KEYS.key_id,
-    _KEYS.algorithm,
-    _KEYS.public,
-    _KEYS.encryption_alg,
-    _KEYS.passphrase_alias,
-    _KEYS.private,
-    _KEYS.gun,
-    _KEYS.role,
-    _KEYS.last_used,
-    _KEYS.deleted_at,
-)
-"""What `_record` takes apart, in this order."""
+HEARD_OF_EVERY: Final = timedelta(days=1)
+"""That a key was handed out again is noted this often: a look-up is no reason to write."""
+_LOOKS: Final = 3
+"""How often an unused key is looked for that is used or collected at the same moment."""
 
 _NEW: Final = tuple(
-    _KEYS[name]
+    KEYS[name]
     for name in (
         "created_at", "updated_at", "key_id", "encryption_alg", "keywrap_alg", "algorithm", "passphrase_alias",
         "public", "private", "gun", "role",
     )
 )  # fmt: skip
 _UNUSED: Final = sa.and_(
-    _HELD,
-    _KEYS.gun == sa.bindparam("gun"),
-    _KEYS.role == sa.bindparam("role"),
-    _KEYS.algorithm == sa.bindparam("algorithm"),
-    _KEYS.last_used.is_(None),
+    HELD,
+    KEYS.gun == sa.bindparam("gun"),
+    KEYS.role == sa.bindparam("role"),
+    KEYS.algorithm == sa.bindparam("algorithm"),
+    KEYS.last_used.is_(None),
 )
+_NOW: Final = sa.bindparam("now", type_=sa.DateTime())
+_WANTED: Final = KEYS.key_id == sa.bindparam("wanted")
+_VERSION: Final = sa.bindparam("version", type_=sa.Integer())
 
-_GET: Final = Query(lambda _: sa.select(*_COLUMNS).where(_KEYS.key_id == sa.bindparam("key_id"), _OURS))
-_DESCRIBE: Final = Query(lambda kind: sa.select(*_COLUMNS).where(among(_KEYS.key_id, "key_ids", kind), _HELD))
+_GET: Final = Query(lambda _: sa.select(*COLUMNS).where(KEYS.key_id == sa.bindparam("key_id"), OURS))
+_DESCRIBE: Final = Query(lambda kind: sa.select(*COLUMNS).where(among(KEYS.key_id, "key_ids", kind), HELD))
 _FOREIGN: Final = Query(
-    lambda kind: sa.select(_KEYS.key_id).where(among(_KEYS.key_id, "key_ids", kind), sa.not_(_OURS))
+    lambda kind: sa.select(KEYS.key_id).where(among(KEYS.key_id, "key_ids", kind), sa.not_(OURS))
 )
-_FIND_UNUSED: Final = Query(lambda _: sa.select(*_COLUMNS).where(_UNUSED).order_by(_KEYS.id).limit(1))
+_FIND_UNUSED: Final = Query(
+    lambda _: sa.select(*COLUMNS, KEYS.updated_at).where(_UNUSED).order_by(KEYS.id).limit(1)
+)
 _ADD: Final = Query(
     lambda _: private_keys.insert().from_select(
         [column.name for column in _NEW],
         sa.select(*(sa.bindparam(column.name, type_=column.type) for column in _NEW)).where(
-            ~sa.exists(sa.select(_KEYS.id).where(_UNUSED))
+            ~sa.exists(sa.select(KEYS.id).where(_UNUSED))
         ),
     )
 )
-_MARK_USED: Final = Query(lambda _: _stamp("last_used"))
-_RETIRE: Final = Query(lambda _: _stamp("deleted_at"))
-_PING: Final = Query(lambda _: sa.select(_KEYS.id).limit(1))
-
-
-def _stamp(column: str) -> sa.Update:
-    now = sa.bindparam("now", type_=sa.DateTime())
-    return (
+_HEAR_OF: Final = Query(
+    lambda _: private_keys.update().where(_WANTED, HELD, KEYS.last_used.is_(None)).values(updated_at=_NOW)
+)
+_NOTE: Final = Query(
+    lambda _: (
         private_keys.update()
-        .where(_KEYS.key_id == sa.bindparam("wanted"), _HELD)
-        .values({column: now, "updated_at": now})
+        .where(_WANTED, HELD, sa.or_(KEYS.highest_version.is_(None), KEYS.highest_version <= _VERSION))
+        # In this order: MySQL sees in each what those before it have set.
+        .ordered_values(
+            (KEYS.activated_at, sa.case((KEYS.last_used.is_(None), _NOW), else_=KEYS.activated_at)),
+            (KEYS.highest_version, _VERSION),
+            (KEYS.last_used, _NOW),
+            (KEYS.updated_at, _NOW),
+        )
     )
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)
-
-
-def _aware(moment: datetime | None) -> datetime | None:
-    return None if moment is None else moment.replace(tzinfo=UTC)
-
-
-def _record(row: Sequence[Any]) -> KeyRecord:
-    key_id, algorithm, public, keeping, kek_label, blob, gun, role, last_used, deleted_at = row
-    return KeyRecord(
-        key_id=key_id,
-        algorithm=algorithm,
-        public=bytes(public),
-        private=PrivatePart(KEEPING[keeping], kek_label, bytes(blob)),
-        gun=gun,
-        role=role,
-        last_used=_aware(last_used),
-        deleted_at=_aware(deleted_at),
-    )
+)
+_IS_HELD: Final = Query(lambda _: sa.select(KEYS.id).where(_WANTED, HELD))
+_RETIRE: Final = Query(
+    lambda _: private_keys.update().where(_WANTED, HELD).values(deleted_at=_NOW, updated_at=_NOW)
+)
+_PING: Final = Query(lambda _: sa.select(KEYS.id).limit(1))
 
 
 class SqlRegistry:
@@ -112,25 +91,25 @@ class SqlRegistry:
 
     async def unused(self, gun: str, role: OnlineRole, algorithm: Algorithm) -> KeyRecord | None:
         """See `ports.KeyRegistry.unused`."""
-        async with _translated(), self._database.statement() as session:
-            rows = await session.rows(_FIND_UNUSED, gun=gun, role=role, algorithm=algorithm)
-        return _record(rows[0]) if rows else None
+        async with translated(), self._database.statement() as session:
+            return await _unused(session, gun, role, algorithm)
 
     async def add_unless_unused(self, key: NewKey, gun: str, role: OnlineRole) -> KeyRecord:
         """See `ports.KeyRegistry.add_unless_unused`."""
         turn = "\0".join(("notary-signer", gun, role, key.algorithm))
-        async with _translated(), self._database.transaction(turn) as session:
-            if not await session.run(_ADD, **_values(key, gun, role)):
-                (row,) = await session.rows(_FIND_UNUSED, gun=gun, role=role, algorithm=key.algorithm)
-                return _record(row)
+        async with translated(), self._database.transaction(turn) as session:
+            while not await session.run(_ADD, **_values(key, gun, role)):
+                found = await _unused(session, gun, role, key.algorithm)
+                if found is not None:
+                    return found
         return KeyRecord(key.key_id, key.algorithm, key.public, key.private, gun, role, None, None)
 
     async def get(self, key_id: str) -> KeyRecord | None:
         """See `ports.KeyRegistry.get`."""
-        async with _translated(), self._database.statement() as session:
-            rows = await session.rows(_GET, key_id=key_id)
-        if rows:
-            return _record(rows[0])
+        async with translated(), self._database.statement() as session:
+            found = await session.rows(_GET, key_id=key_id)
+        if found:
+            return rows.record(found[0])
         await self._hint({key_id})
         return None
 
@@ -138,8 +117,8 @@ class SqlRegistry:
         """See `ports.KeyRegistry.describe`."""
         if not key_ids:
             return []
-        async with _translated(), self._database.statement() as session:
-            records = [_record(row) for row in await session.rows(_DESCRIBE, key_ids=key_ids)]
+        async with translated(), self._database.statement() as session:
+            records = [rows.record(row) for row in await session.rows(_DESCRIBE, key_ids=key_ids)]
         await self._hint(set(key_ids) - {record.key_id for record in records})
         return records
 
@@ -147,49 +126,56 @@ class SqlRegistry:
         missing = missing - self._hinted
         if not missing:
             return
-        async with _translated(), self._database.statement() as session:
+        async with translated(), self._database.statement() as session:
             foreign = [row[0] for row in await session.rows(_FOREIGN, key_ids=list(missing))]
         for key_id in foreign:
             if len(self._hinted) < MAX_HINTS:
                 self._hinted.add(key_id)
                 self._on_foreign(key_id)
 
-    async def mark_used(self, key_id: str) -> bool:
-        """See `ports.KeyRegistry.mark_used`."""
-        async with _translated(), self._database.statement() as session:
-            return await session.run(_MARK_USED, wanted=key_id, now=_now()) == 1
+    async def note_version(self, key_id: str, version: int) -> Noting:
+        """See `ports.KeyRegistry.note_version`."""
+        async with translated(), self._database.statement() as session:
+            if await session.run(_NOTE, wanted=key_id, version=version, now=rows.now()) == 1:
+                return "noted"
+            return "rollback" if await session.rows(_IS_HELD, wanted=key_id) else "gone"
 
     async def retire(self, key_id: str) -> None:
         """See `ports.KeyRegistry.retire`."""
-        async with _translated(), self._database.statement() as session:
-            await session.run(_RETIRE, wanted=key_id, now=_now())
+        async with translated(), self._database.statement() as session:
+            await session.run(_RETIRE, wanted=key_id, now=rows.now())
 
     async def ping(self) -> None:
         """See `ports.KeyRegistry.ping`."""
-        async with _translated(), self._database.statement() as session:
+        async with translated(), self._database.statement() as session:
             await session.rows(_PING)
 
 
+async def _unused(session: Session, gun: str, role: OnlineRole, algorithm: Algorithm) -> KeyRecord | None:
+    """The oldest unused key, which from now on counts as heard of; None if there is none to be relied on."""
+    for _ in range(_LOOKS):
+        found = await session.rows(_FIND_UNUSED, gun=gun, role=role, algorithm=algorithm)
+        if not found:
+            return None
+        *columns, heard_of = found[0]
+        record, now = rows.record(columns), rows.now()
+        if now - heard_of < HEARD_OF_EVERY or await session.run(_HEAR_OF, wanted=record.key_id, now=now):
+            return record
+    return None
+
+
 def _values(key: NewKey, gun: str, role: OnlineRole) -> dict[str, object]:
-    now = _now()
+    now, private = rows.now(), key.private
     return {
         "created_at": now,
         "updated_at": now,
         "key_id": key.key_id,
-        "encryption_alg": ENCRYPTION_ALG[key.private.keeping],
-        "keywrap_alg": KEYWRAP_ALG[key.private.keeping],
+        "encryption_alg": ENCRYPTION_ALG[private.keeping],
+        "keywrap_alg": private.keywrap if private.keeping == "wrapped" else UNWRAPPED,
         "algorithm": key.algorithm,
-        "passphrase_alias": key.private.kek_label,
+        "passphrase_alias": private.kek_label,
         "public": key.public,
-        "private": key.private.blob,
+        "private": private.blob,
         "gun": gun,
         "role": role,
     }
-
-
-@asynccontextmanager
-async def _translated() -> AsyncIterator[None]:
-    try:
-        yield
-    except DatabaseError as error:
-        raise RegistryUnavailable("the key registry cannot be used right now") from error

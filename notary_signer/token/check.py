@@ -17,7 +17,7 @@ from notary_common.wire import Algorithm
 from notary_signer import encoding
 from notary_signer.ports import KeyRecord
 
-from . import objects
+from . import keks, objects
 from .choice import choose, serial_of
 from .connection import KEK_LABEL, WRAPPING_MECHANISMS
 from .login import log_in
@@ -137,14 +137,15 @@ class _Trial:
         self._open(sample)
 
     def _look_at_kek(self) -> None:
-        facts = self._report.kek = KekFacts(KEK_LABEL, found=False)
+        label = (keks.labels(self._session) or [KEK_LABEL])[-1]
+        facts = self._report.kek = KekFacts(label, found=False)
         needed = self._settings.mode != "resident"
         note = self._report.problem if needed else self._report.warn
-        found = objects.find_keks(self._session, KEK_LABEL)
+        found = objects.find_keks(self._session, label)
         if len(found) != 1:
             number = "no" if not found else "more than one"
             note(
-                f"the token holds {number} KEK {KEK_LABEL!r}: run notary-signer token init --existing, or name another token"
+                f"the token holds {number} KEK {label!r}: run notary-signer token init --existing, or name another token"
             )
             return
         facts.found = True
@@ -153,7 +154,7 @@ class _Trial:
             remedy = (
                 ": run notary-signer token export-kek, which seals it" if "EXTRACTABLE" in problem else ""
             )
-            note(f"the KEK {KEK_LABEL!r} is unfit, {problem}{remedy}")
+            note(f"the KEK {label!r} is unfit, {problem}{remedy}")
             return
         facts.fit = True
         self._wrappings = wrappings(self._session, found[0])
@@ -268,11 +269,11 @@ class _Trial:
     def _opens(self, record: KeyRecord) -> bool:
         mechanism = self._wrappings.get(record.private.keywrap)
         # Not always the one above: keys that were not moved to a newer KEK yet are under an older one.
-        keks = objects.find_keks(self._session, record.private.kek_label)
-        if len(keks) != 1 or mechanism is None:
+        found = objects.find_keks(self._session, record.private.kek_label)
+        if len(found) != 1 or mechanism is None:
             return False
         try:
-            private = self._unwrap(keks[0], record.algorithm, record.private.blob, mechanism)
+            private = self._unwrap(found[0], record.algorithm, record.private.blob, mechanism)
         except PKCS11Error:
             return False
         try:

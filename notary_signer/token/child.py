@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, cast, get_args
 
 import msgspec
 
@@ -30,7 +30,7 @@ UP_DEADLINE: Final = 60.0
 _replies: Final = msgspec.msgpack.Decoder(messages.Reply)
 _values: Final = {
     question: msgspec.msgpack.Decoder(question.answer)
-    for question in (messages.Start, messages.Generate, messages.Sign, messages.Discard, messages.Ping)
+    for question in (messages.Start, *get_args(messages.Question))
 }
 
 

@@ -14,9 +14,9 @@ from pkcs11 import Mechanism, PrivateKey, SecretKey, Session, exceptions
 from notary_common.wire import Algorithm
 from notary_signer import encoding
 from notary_signer.errors import TokenFault
-from notary_signer.ports import NewKey, PrivatePart
+from notary_signer.ports import KeyRecord, NewKey, PrivatePart
 
-from . import objects
+from . import keks, objects
 from .choice import choose
 from .login import log_in
 from .module import Module, find_module
@@ -24,8 +24,8 @@ from .problems import PinRefused, TokenProblem
 from .settings import Proof, TokenSettings
 from .wrapping import KW, Wrappings, wrappings
 
-KEK_LABEL: Final = "notary-kek-1"
-"""Label of the key that wraps new keys. Each registry row names the label that its key was wrapped under."""
+KEK_LABEL: Final = keks.label_of(1)
+"""Label of the key that `token init` makes. Each registry row names the label that its key was wrapped under."""
 
 WRAPPING_MECHANISMS: Final = (
     Mechanism.AES_KEY_WRAP_KWP,
@@ -67,6 +67,7 @@ class Connection:
         self._owner = threading.get_ident()
         self._keks: dict[str, SecretKey] = {}
         self._handles: OrderedDict[str, PrivateKey] = OrderedDict()
+        self._newest = KEK_LABEL
         self._wrappings: Wrappings | None = None
         self._probe: _Probe | None = None
         self.proven: dict[Algorithm, Proof] = {}
@@ -85,7 +86,8 @@ class Connection:
             session = log_in(module.native, token, settings, final_try=final_try)
             connection = cls(module, session, settings)
             if connection.wants_kek():
-                connection._kek(KEK_LABEL)
+                connection._newest = (keks.labels(session) or [KEK_LABEL])[-1]
+                connection._kek(connection._newest)
             return connection
         except exceptions.PKCS11Error as error:
             module.close()
@@ -147,20 +149,26 @@ class Connection:
 
     def _mechanisms(self) -> Wrappings:
         if self._wrappings is None:
-            self._wrappings = wrappings(self._session, self._kek(KEK_LABEL))
+            self._wrappings = wrappings(self._session, self._kek(self._newest_kek()))
         return self._wrappings
 
-    def _wrap(self, private: PrivateKey, keywrap: str) -> PrivatePart:
-        blob = objects.wrap(self._kek(KEK_LABEL), private, self._mechanisms()[keywrap])
-        return PrivatePart("wrapped", KEK_LABEL, blob, keywrap)
+    def _newest_kek(self) -> str:
+        """The label under which keys are wrapped from now on: an operator may have made a newer one."""
+        self._speak()
+        self._newest = keks.newer(self._session, self._newest)
+        return self._newest
 
-    def _unwrap(self, algorithm: Algorithm, part: PrivatePart) -> PrivateKey:
+    def _wrap(self, private: PrivateKey, keywrap: str, label: str) -> PrivatePart:
+        blob = objects.wrap(self._kek(label), private, self._mechanisms()[keywrap])
+        return PrivatePart("wrapped", label, blob, keywrap)
+
+    def _unwrap(self, algorithm: Algorithm, part: PrivatePart, *, extractable: bool = False) -> PrivateKey:
         kek = self._kek(part.kek_label)
         mechanism = self._mechanisms().get(part.keywrap)
         if mechanism is None:
             raise TokenFault(f"the token cannot unwrap keys that were wrapped as {part.keywrap}")
         extras = objects.unwrap_extras(self._module.library.manufacturer_id, algorithm)
-        return objects.unwrap(kek, algorithm, part.blob, mechanism, extras)
+        return objects.unwrap(kek, algorithm, part.blob, mechanism, extras, extractable=extractable)
 
     def self_test(self, algorithm: Algorithm) -> Proof | None:
         """Sign and verify with a passing key; how keys of `algorithm` can be kept, None if not at all.
@@ -195,7 +203,7 @@ class Connection:
             if keywrap == KW and algorithm != "ecdsa":
                 continue  # the length of other keys varies, and some would not fit
             try:
-                part = self._wrap(private, keywrap)
+                part = self._wrap(private, keywrap, self._newest_kek())
                 survivor = self._unwrap(algorithm, part)
             except objects.GONE:
                 raise
@@ -218,6 +226,9 @@ class Connection:
     def probe(self) -> None:
         """Return if a key wrapped earlier can be unwrapped and signs, or where nothing wraps, a key of the session."""
         self._check_thread()
+        wrapped = self._probe.wrapped if self._probe is not None else None
+        if wrapped is not None and wrapped.kek_label != self._newest_kek():
+            self._probe = None
         if self._probe is None:
             for algorithm in list(self.proven) or ["ecdsa"]:
                 self.self_test(algorithm)
@@ -274,7 +285,7 @@ class Connection:
     def _kept(self, algorithm: Algorithm, public: bytes, private: PrivateKey, proof: Proof) -> NewKey:
         key_id = encoding.key_id(algorithm, public)
         if proof.keeping == "wrapped":
-            part = self._wrap(private, proof.keywrap)
+            part = self._wrap(private, proof.keywrap, self._newest_kek())
         else:
             objects.name_resident(private, key_id)
             part = PrivatePart("resident", "", b"")
@@ -337,3 +348,56 @@ class Connection:
             handle = next(iter(objects.find_resident(self._session, key.key_id)), None)
         if handle is not None:
             handle.destroy()
+
+    def destroy(self, key: KeyRecord) -> None:
+        """Destroy a resident key."""
+        self.discard(NewKey(key.key_id, key.algorithm, key.public, key.private))
+
+    def keks(self) -> list[str]:
+        """The labels of the token's KEKs, the newest last."""
+        self._check_thread()
+        return keks.labels(self._session)
+
+    def keywraps(self) -> dict[Algorithm, str]:
+        """How keys of each algorithm that leave the token are wrapped."""
+        return {
+            algorithm: proof.keywrap for algorithm, proof in self.proven.items() if proof.keeping == "wrapped"
+        }
+
+    def make_kek(self, label: str) -> None:
+        """Make a KEK.
+
+        Raises:
+            TokenFault: it is there already, or the token made an unfit one.
+        """
+        self._check_thread()
+        keks.make(self._session, label)
+
+    def destroy_kek(self, label: str) -> None:
+        """Destroy a KEK."""
+        self._check_thread()
+        self._keks.pop(label, None)
+        for kek in objects.find_keks(self._session, label):
+            kek.destroy()
+
+    def rewrap(self, key: KeyRecord, label: str) -> PrivatePart:
+        """Wrap a key under another KEK, unwrap that again and have it sign.
+
+        Raises:
+            TokenFault: the token holds one of the KEKs not, or the key is not that of its public half.
+        """
+        self._check_thread()
+        proof = self.proven.get(key.algorithm)
+        if proof is None or proof.keeping != "wrapped":
+            raise TokenFault(f"the token wraps no {key.algorithm} keys")
+        passing = self._unwrap(key.algorithm, key.private, extractable=True)
+        try:
+            part = self._wrap(passing, proof.keywrap, label)
+        finally:
+            passing.destroy()
+        unwrapped = self._unwrap(key.algorithm, part)
+        try:
+            self._prove(key.algorithm, unwrapped, key.public)
+        finally:
+            unwrapped.destroy()
+        return part

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from notary_common.wire import Algorithm
 from notary_signer.errors import StartRefused, TokenUnavailable
-from notary_signer.ports import Keeping, NewKey, PrivatePart
+from notary_signer.ports import Keeping, KeyRecord, NewKey, PrivatePart
 
 from . import messages
 from .child import Child
@@ -31,7 +31,7 @@ LONGEST_PAUSE: Final = 5.0
 
 
 class HardwareToken:
-    """Implements `ports.Token`. `open` it first, `close` it last."""
+    """Implements `ports.Token` and `ports.KekStore`. `open` it first, `close` it last."""
 
     def __init__(
         self,
@@ -138,6 +138,30 @@ class HardwareToken:
     async def discard(self, key: NewKey) -> None:
         """See `ports.Token.discard`."""
         await self._call(messages.Discard(key))
+
+    async def destroy(self, key: KeyRecord) -> None:
+        """See `ports.Token.destroy`."""
+        await self._call(messages.Destroy(key))
+
+    async def keks(self) -> list[str]:
+        """See `ports.KekStore.keks`."""
+        return cast("list[str]", await self._call(messages.Keks()))
+
+    async def keywraps(self) -> dict[Algorithm, str]:
+        """See `ports.KekStore.keywraps`."""
+        return cast("dict[Algorithm, str]", await self._call(messages.Keywraps()))
+
+    async def make_kek(self, label: str) -> None:
+        """See `ports.KekStore.make_kek`."""
+        await self._call(messages.MakeKek(label))
+
+    async def destroy_kek(self, label: str) -> None:
+        """See `ports.KekStore.destroy_kek`."""
+        await self._call(messages.DestroyKek(label))
+
+    async def rewrap(self, key: KeyRecord, kek_label: str) -> PrivatePart:
+        """See `ports.KekStore.rewrap`."""
+        return cast(PrivatePart, await self._call(messages.Rewrap(key, kek_label)))
 
     async def ping(self) -> None:
         """See `ports.Token.ping`. Does not wait behind a call that takes long."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 import msgspec
 
 from notary_common.wire import Algorithm
-from notary_signer.ports import NewKey, PrivatePart
+from notary_signer.ports import KeyRecord, NewKey, PrivatePart
 
 from .settings import Proof, TokenSettings
 from .state import TokenState
@@ -80,7 +80,72 @@ class Ping(msgspec.Struct, frozen=True, tag="ping"):
         connection.probe()
 
 
-Question = Generate | Sign | Discard | Ping
+class Destroy(msgspec.Struct, frozen=True, tag="destroy"):
+    """See `ports.Token.destroy`."""
+
+    answer: ClassVar[Any] = None
+    key: KeyRecord
+
+    def run(self, connection: Connection) -> None:
+        """Carried out in the token's process."""
+        connection.destroy(self.key)
+
+
+class Keks(msgspec.Struct, frozen=True, tag="keks"):
+    """See `ports.KekStore.keks`."""
+
+    answer: ClassVar[Any] = list[str]
+
+    def run(self, connection: Connection) -> list[str]:
+        """Carried out in the token's process."""
+        return connection.keks()
+
+
+class Keywraps(msgspec.Struct, frozen=True, tag="keywraps"):
+    """See `ports.KekStore.keywraps`."""
+
+    answer: ClassVar[Any] = dict[Algorithm, str]
+
+    def run(self, connection: Connection) -> dict[Algorithm, str]:
+        """Carried out in the token's process."""
+        return connection.keywraps()
+
+
+class MakeKek(msgspec.Struct, frozen=True, tag="make_kek"):
+    """See `ports.KekStore.make_kek`."""
+
+    answer: ClassVar[Any] = None
+    label: str
+
+    def run(self, connection: Connection) -> None:
+        """Carried out in the token's process."""
+        connection.make_kek(self.label)
+
+
+class DestroyKek(msgspec.Struct, frozen=True, tag="destroy_kek"):
+    """See `ports.KekStore.destroy_kek`."""
+
+    answer: ClassVar[Any] = None
+    label: str
+
+    def run(self, connection: Connection) -> None:
+        """Carried out in the token's process."""
+        connection.destroy_kek(self.label)
+
+
+class Rewrap(msgspec.Struct, frozen=True, tag="rewrap"):
+    """See `ports.KekStore.rewrap`."""
+
+    answer: ClassVar[Any] = PrivatePart
+    key: KeyRecord
+    kek_label: str
+
+    def run(self, connection: Connection) -> PrivatePart:
+        """Carried out in the token's process."""
+        return connection.rewrap(self.key, self.kek_label)
+
+
+Question = Generate | Sign | Discard | Ping | Destroy | Keks | Keywraps | MakeKek | DestroyKek | Rewrap
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):

@@ -184,9 +184,15 @@ def seal_in(private: PrivateKey) -> bool:
 
 
 def unwrap(
-    kek: SecretKey, algorithm: Algorithm, blob: bytes, mechanism: Mechanism, extras: dict[Any, Any]
+    kek: SecretKey,
+    algorithm: Algorithm,
+    blob: bytes,
+    mechanism: Mechanism,
+    extras: dict[Any, Any],
+    *,
+    extractable: bool = False,
 ) -> PrivateKey:
-    """The private key as a session object that can sign and can never leave the token again.
+    """The private key as a session object that can sign and, unless it is to be wrapped anew, never leaves again.
 
     Args:
         kek: the key that wrapped it.
@@ -194,13 +200,14 @@ def unwrap(
         blob: the wrapped key.
         mechanism: what wrapped it.
         extras: see `unwrap_extras`.
+        extractable: whether it is to be wrapped anew.
     """
     key = kek.unwrap_key(  # type: ignore[attr-defined]
         ObjectClass.PRIVATE_KEY,
         KEY_TYPES[algorithm],
         blob,
         mechanism=mechanism,
-        template={**_SIGN_ONLY, Attribute.EXTRACTABLE: False, **extras},
+        template={**_SIGN_ONLY, Attribute.EXTRACTABLE: extractable, **extras},
     )
     assert isinstance(key, PrivateKey)  # noqa: S101 - the object class was asked for
     return key

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import text
 
 from notary_common.database import DatabaseUnavailable, DatabaseUrlError, Query, open_database, parse_url
+from notary_common.tls import TlsError
 from tests.support.postgres import PostgresCluster
 
 PASSWORD = "correct-horse-battery"
@@ -58,10 +59,16 @@ class Authority:
 
 
 @pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def good(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """The authority that PostgreSQL believes, in the directory of all files."""
+    return Authority(tmp_path_factory.mktemp("pki"), "good")
+
+
+@pytest.fixture(scope="module")
+def pki(good: Authority) -> dict[str, Path]:
     """Two authorities, and a client certificate and key of the first."""
-    directory = tmp_path_factory.mktemp("pki")
-    good, bad = Authority(directory, "good"), Authority(directory, "bad")
+    directory = good.directory
+    bad = Authority(directory, "bad")
     certificate, key = good.issue("certified", [])
     (directory / "client.pem").write_bytes(certificate)
     (directory / "client-key.pem").write_bytes(key)
@@ -186,3 +193,45 @@ def test_certificate_files_are_checked_before_connecting(pki: dict[str, Path], q
     target = parse_url("postgres", f"postgres://u@h/x?sslmode=verify-full&{query}", pki["directory"], {})
     with pytest.raises(DatabaseUrlError, match=why):
         open_database(target)
+
+
+async def test_renewed_files_count_from_the_next_use_on(
+    tls_cluster: PostgresCluster, pki: dict[str, Path], good: Authority, tmp_path: Path
+) -> None:
+    """Connections that rest, and those in use once they are given back, are replaced; bad files change nothing."""
+    for name in ("good.pem", "client.pem", "client-key.pem"):
+        (tmp_path / name).write_bytes((pki["directory"] / name).read_bytes())
+    url = (
+        f"postgres://certified@localhost:{tls_cluster.port}/postgres?sslmode=verify-full"
+        "&sslrootcert=good.pem&sslcert=client.pem&sslkey=client-key.pem"
+    )
+    database = open_database(parse_url("postgres", url, tmp_path, {}))
+    serial = Query(
+        lambda _: text("SELECT pg_backend_pid(), client_serial FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+    )
+
+    async def ask() -> tuple[int, int]:
+        async with database.statement() as session:
+            return tuple((await session.rows(serial))[0])
+
+    try:
+        assert database.tls is not None
+        first = await ask()
+        assert await ask() == first
+        stranger, _ = good.issue("certified", [])
+        (tmp_path / "client.pem").write_bytes(stranger)
+        with pytest.raises(TlsError, match="is not the key of the certificate"):
+            database.tls.reload()
+        assert await ask() == first
+        renewed, key = good.issue("certified", [])
+        (tmp_path / "client.pem").write_bytes(renewed)
+        (tmp_path / "client-key.pem").write_bytes(key)
+        async with database.statement() as in_use:
+            assert database.tls.reload()
+            # What has begun goes on with the connection that it has.
+            assert tuple((await in_use.rows(serial))[0]) == first
+        second = await ask()
+        assert second[0] != first[0]
+        assert second[1] == x509.load_pem_x509_certificate(renewed).serial_number
+    finally:
+        await database.close()

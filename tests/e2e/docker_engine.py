@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tarfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,6 +72,9 @@ def _up(ready: str, address: dict[str, str]) -> bool:
         try:
             with urllib.request.urlopen(ready, timeout=5):
                 return True
+        except urllib.error.HTTPError as error:
+            error.close()
+            return True  # it answers, if only that it wants a token
         except OSError:
             return False
     done = subprocess.run([ready, "version"], env=os.environ | address, capture_output=True, check=False)
@@ -93,14 +97,21 @@ def engine(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def registry(folder: Path) -> Iterator[str]:
-    """Debian's docker-registry on plain HTTP, which docker accepts from localhost; gives its `localhost:port`."""
-    port = free_port()
+def registry(
+    folder: Path, port: int | None = None, auth: dict[str, dict[str, str]] | None = None
+) -> Iterator[str]:
+    """Debian's docker-registry on plain HTTP, which docker accepts from localhost; gives its `localhost:port`.
+
+    Args:
+        auth: that section of its configuration.
+    """
+    port = port or free_port()
     config = {
         "version": 0.1,
         "log": {"level": "warn"},
         "storage": {"filesystem": {"rootdirectory": str(folder / "images")}},
         "http": {"addr": f"127.0.0.1:{port}"},
+        **({"auth": auth} if auth is not None else {}),
     }
     path = folder / "registry.yml"
     path.write_text(json.dumps(config))  # JSON is YAML
@@ -139,6 +150,10 @@ class DockerUser:
             "DOCKER_CONTENT_TRUST_ROOT_PASSPHRASE": "only for tests",
             "DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE": "only for tests",
         }
+
+    def really_log_in(self, registry: str, name: str, password: str) -> str:
+        """`docker login`; what it says."""
+        return self.docker("login", "-u", name, "--password-stdin", registry, stdin=password)
 
     def try_(self, *arguments: str, trust: bool = False, stdin: str = "") -> Shown:
         """Run `docker`; `trust`: with DOCKER_CONTENT_TRUST=1."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,6 +127,33 @@ def test_configured_limits(own_stack: Stack, own_person: NewPerson) -> None:
         "An error occurred during validation: the upload is larger than 4096 bytes; "
         "publish fewer targets or split them into delegations"
     )
+
+
+def test_limits_of_files_and_of_writes(own_stack: Stack, own_person: NewPerson) -> None:
+    """What a file has too much of is said in words; who writes too often reads a number, and both are recorded."""
+    owner = own_person("owner")
+    owner.notary("init", "-p", "ours/app")
+    own_stack.server.stop()
+    audit = own_stack.folder / "audit.log"
+    own_stack.change(
+        server={"limits": {"max_file_bytes": 3000, "client_writes": 2}, "audit": {"file": str(audit)}}
+    )
+    own_stack.server.start()
+    for number in range(12):
+        owner.notary("addhash", "ours/app", f"v{number}" * 100, "1", "--sha256", "ab" * 32)
+    assert owner.refused("publish", "ours/app") == (
+        "The targets metadata is invalid: the targets file is not valid: it is larger than 3000 bytes"
+    )
+    owner.notary("reset", "ours/app", "--all")
+    owner.notary("add", "-p", "ours/app", "v1", owner.file("f", "x"))
+    owner.notary("add", "ours/app", "v2", owner.file("f", "y"))
+    assert owner.refused("publish", "ours/app") == "unable to reach trust server at this time: 429."
+    recorded = [json.loads(line) for line in audit.read_text().splitlines()]
+    assert [(entry["action"], entry["outcome"], entry.get("code")) for entry in recorded] == [
+        ("publish", "refused", "INVALID_UPDATE"),
+        ("publish", "done", None),
+        ("publish", "refused", "TOOMANYREQUESTS"),
+    ]
 
 
 def test_the_signer_is_away(own_stack: Stack, own_person: NewPerson) -> None:

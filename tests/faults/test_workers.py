@@ -61,6 +61,21 @@ def test_a_session_of_one_worker_is_resumed_by_the_other(master: Master, version
     assert resumed
 
 
+def test_a_renewed_certificate_needs_no_reload_and_leaves_sessions_alone(master: Master) -> None:
+    """Both workers take it by themselves, and a session of before is resumed by the one that did not begin it."""
+    context = ssl.create_default_context(cafile=master.ca_file)
+    first, second = sorted(master.two())
+    with master.only(first):
+        session, _, before = _handshake(master, context, None)
+    master.authority.issue("server", LOCAL_NAMES)
+    for worker in (first, second):
+        with master.only(worker):
+            eventually(lambda: _handshake(master, context, None)[2] != before, "it shows the new one")
+    with master.only(second):
+        assert _handshake(master, context, session)[1]
+    assert set(master.two()) == {first, second}
+
+
 def _counted(master: Master) -> int:
     """How many requests for a timestamp of a GUN that is not there all workers together counted."""
     text = master.client.get("/metrics").body.decode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -11,20 +12,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import sqlalchemy as sa
 import uvloop
 
+from notary_common.bind import bind
 from notary_common.database import open_database, parse_url
+from notary_common.database.query import Query
 from notary_common.migrate import upgrade_open
 from notary_server.auth.access import AccessController, Everybody
+from notary_server.http.audit import AuditLog
 from notary_server.http.call import Services, Settings
 from notary_server.http.health import Health
-from notary_server.http.listen import bind
+from notary_server.http.rate import Rates
 from notary_server.http.server import HttpServer
 from notary_server.metrics import Metrics
 from notary_server.operations.context import Context
 from notary_server.ports import MetadataStore, RemoteSigner
 from notary_server.signing.local_signer import LocalSigner
 from notary_server.storage.sql_store import SqlStore
+from notary_server.tuf.parse import DEFAULT_LIMITS, Limits
 from tests.publisher import Client
 
 _T = TypeVar("_T")
@@ -54,7 +60,11 @@ class Running:
     wrap_store: Callable[[MetadataStore], MetadataStore] = lambda store: store
     wrap_signer: Callable[[RemoteSigner], RemoteSigner] = lambda signer: signer
     max_changes: int = 1000
+    rates: Rates = field(default_factory=Rates)
+    audit: AuditLog = field(default_factory=AuditLog)
     access: AccessController = field(default_factory=Everybody)
+    limits: Limits = DEFAULT_LIMITS
+    tls: Callable[[], ssl.SSLContext] | None = None
 
     def __post_init__(self) -> None:
         self.clock = SettableClock()
@@ -80,7 +90,7 @@ class Running:
 
     async def _run(self) -> None:
         self.loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
-        database = open_database(parse_url("memory", "", Path()))
+        self.database = database = open_database(parse_url("memory", "", Path()))
         await upgrade_open(database, "server", lambda _: None)
         self.store = SqlStore(database)
         self.context = Context(
@@ -88,13 +98,16 @@ class Running:
             self.wrap_signer(LocalSigner()),
             self.clock,
             "ed25519",
+            limits=self.limits,
             max_changes=self.max_changes,
         )
-        self.services = Services(self.context, self.settings, Metrics(), Health(), self.access)
-        server = HttpServer(self.services)
+        self.services = Services(
+            self.context, self.settings, Metrics(), Health(), self.access, self.rates, self.audit
+        )
+        self.server = server = HttpServer(self.services)
         listeners = bind("127.0.0.1", 0)
         self.port = listeners[0].getsockname()[1]
-        await server.start(listeners, None)
+        await server.start(listeners, self.tls)
         self._ready.set()
         await self._stopped.wait()
         await server.stop(self.seconds)
@@ -103,6 +116,15 @@ class Running:
     def call(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run a coroutine in the server's loop."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(DEADLINE)
+
+    def tamper(self, statement: str, **values: object) -> None:
+        """Change stored rows behind the server's back, as only a holder of the database can."""
+
+        async def run() -> None:
+            async with self.database.transaction() as session:
+                await session.run(Query(lambda _: sa.text(statement)), **values)
+
+        self.call(run())
 
     @property
     def client(self) -> Client:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.publisher import Client, Publisher, Verifier
+from tests.publisher.keys import ecdsa_key
 
 SERVE = """
 import asyncio, os, sys
@@ -62,6 +63,42 @@ def test_serve_and_stop(config: Path, number: signal.Signals) -> None:
         assert process.wait(20) == 0
     finally:
         process.kill()
+
+
+def test_limits_and_the_audit_file_come_from_the_configuration(config: Path) -> None:
+    """What the file says holds: how much may be published, how often, and where it is recorded."""
+    document = json.loads(config.read_text())
+    document["limits"] = {
+        "max_keys": 4,
+        "client_writes": 3,
+        "repository_keys": 2,
+        "max_buffered_bytes": 1 << 20,
+    }
+    document["audit"] = {"file": "audit.log"}
+    config.write_text(json.dumps(document))
+    process = start(config)
+    try:
+        assert process.stdout is not None
+        client = Client(process.stdout.readline().strip(), str(config.with_name("cert.pem")))
+        owner = Publisher("some/gun").learn(client)
+        owner.targets_keys.append(ecdsa_key())
+        statuses = [client.publish("some/gun", owner.first()).status]
+        owner.targets_keys.pop()
+        statuses += [client.publish("some/gun", owner.first()).status]
+        statuses += [client.upload("some/gun", "multipart/form-data; boundary=x", b"y" * (2 << 20)).status]
+        statuses += [
+            client.publish("some/gun", {"targets": owner.targets(2)}).status,
+            client.rotate("some/gun", "timestamp").status,
+        ]
+        assert statuses == [400, 200, 503, 429, 429]
+    finally:
+        process.terminate()
+        process.wait(20)
+    entries = [json.loads(line) for line in config.with_name("audit.log").read_text().splitlines()]
+    assert [(entry["action"], entry.get("code", "")) for entry in entries] == [
+        ("get key", ""), ("get key", ""), ("publish", "INVALID_UPDATE"), ("publish", ""), ("publish", "UNAVAILABLE"),
+        ("publish", "TOOMANYREQUESTS"), ("rotate key", "TOOMANYREQUESTS"),
+    ]  # fmt: skip
 
 
 def test_plain_http_on_a_tls_port_is_not_answered(config: Path) -> None:

@@ -147,8 +147,7 @@ def test_connections_are_kept_alive(server: Running) -> None:
 
 def test_a_connection_on_which_nothing_is_asked_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that never finishes its first request's header is not waited for."""
-    monkeypatch.setattr("notary_server.http.limits.HEADER_TIMEOUT", 0.1)
-    with Running() as server, server.connect() as connection:
+    with Running(Settings(header_timeout=0.1)) as server, server.connect() as connection:
         connection.sendall(b"GET /v2/ HTTP/1.1\r\nHost: ")
         assert read_all(connection) == b""
 

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import structlog
 
-from notary_server.http.listen import bind
+from notary_common.bind import bind
+from notary_server.http.call import Settings
 from notary_server.ports import StoredFile
 from notary_server.tuf.names import RoleName, Sha256Hex
 
@@ -182,8 +183,7 @@ def test_stopping_does_not_wait_for_ever(slow: SlowServer) -> None:
 
 def test_a_connection_without_any_request_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who connects and says nothing is not waited for."""
-    monkeypatch.setattr("notary_server.http.limits.HEADER_TIMEOUT", 0.1)
-    with Running() as server, server.connect() as connection:
+    with Running(Settings(header_timeout=0.1)) as server, server.connect() as connection:
         assert read_all(connection) == b""
 
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ import pytest
 from notary_server.errors import HeadMoved, SignerRefused, SignerUnavailable, StoreUnavailable
 from notary_server.http.render import MAX_ERROR_BYTES
 from notary_server.operations.publish import ATTEMPTS
-from notary_server.tuf.model import HeldKey, NewFile, TrustState
+from notary_server.tuf.model import HeldKey
 from notary_server.tuf.names import KeyId
 from tests.publisher import Publisher, ecdsa_key, form
 from tests.publisher.files import expires_in
@@ -31,11 +31,11 @@ class Faulty:
         self.calls: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
-        async def call(*arguments: Any) -> Any:
+        async def call(*arguments: Any, **named: Any) -> Any:
             self.calls.append(name)
             if name in self.faults:
                 raise self.faults[name]
-            return await getattr(self._real, name)(*arguments)
+            return await getattr(self._real, name)(*arguments, **named)
 
         return call
 
@@ -191,11 +191,11 @@ def test_a_renewal_in_between_does_not_cost_the_publisher_anything(faults: Any) 
     commit = faults.store.commit
     moved: list[object] = []
 
-    async def moved_once(state: TrustState, files: Sequence[NewFile]) -> None:
+    async def moved_once(*arguments: object) -> None:
         if not moved:
             moved.append(True)
             raise HeadMoved("moved")
-        await commit(state, files)
+        await commit(*arguments)
 
     faults.store.commit = moved_once
     assert faults.server.client.publish("g", {"targets": faults.owner.targets(2)}).status == 200
@@ -214,10 +214,10 @@ def test_a_client_that_leaves_does_not_tear_a_publish_apart(faults: Any) -> None
     entered, proceed = threading.Event(), asyncio.Event()
     commit = faults.store.commit
 
-    async def slow(state: TrustState, files: Sequence[NewFile]) -> None:
+    async def slow(*arguments: object) -> None:
         entered.set()
         await proceed.wait()
-        await commit(state, files)
+        await commit(*arguments)
 
     faults.store.commit = slow
     kind, body = form({"targets": faults.owner.targets(2)})
@@ -237,10 +237,10 @@ def test_stopping_lets_a_running_publish_finish(faults: Any) -> None:
     entered, proceed = threading.Event(), asyncio.Event()
     commit = faults.store.commit
 
-    async def slow(state: TrustState, files: Sequence[NewFile]) -> None:
+    async def slow(*arguments: object) -> None:
         entered.set()
         await proceed.wait()
-        await commit(state, files)
+        await commit(*arguments)
 
     faults.store.commit = slow
     kind, body = form({"targets": faults.owner.targets(2)})

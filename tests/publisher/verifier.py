@@ -207,7 +207,10 @@ class Verifier:
         reply = self.client.role(self.gun, f"{role}.{digest}.json")
         if reply.status == 200:
             for name, value in listed["hashes"].items():
-                if hashlib.new(name, reply.body).digest() != base64.b64decode(value):
+                # Hashes of other kinds are nobody's concern, as with Go clients.
+                if name in {"sha256", "sha512"} and hashlib.new(
+                    name, reply.body
+                ).digest() != base64.b64decode(value):
                     self._say(f"{role}: {name} is not the listed one")
             if len(reply.body) != listed["length"]:
                 self._say(f"{role}: length is not the listed one")
@@ -226,7 +229,7 @@ class Verifier:
         good: set[str] = set()
         for one in document["signatures"]:
             filed = one["keyid"]
-            if filed not in (rule["keyids"] or []) or not _well_formed(keys.get(filed)):
+            if filed not in (rule.get("keyids") or []) or not _well_formed(keys.get(filed)):
                 continue
             if key_id(keys[filed]) != filed:
                 self._say(f"{role}: a key is filed under a wrong ID")
@@ -284,5 +287,5 @@ class Verifier:
                 continue
             signed = self._listed(name, snapshot)
             if signed is not None:
-                self._signatures(name, parent["delegations"]["keys"], rule)
+                self._signatures(name, parent["delegations"].get("keys") or {}, rule)
                 self._delegations(signed, snapshot, depth + 1)

@@ -12,6 +12,7 @@ from notary_common.database import Database, DatabaseTarget, open_database, pars
 from notary_common.database.engine import create_engine
 from notary_common.migrate import upgrade_engine
 from notary_signer.operations import SignerService
+from notary_signer.registry.catalogue import SqlCatalogue
 from notary_signer.registry.sql_registry import SqlRegistry
 from notary_signer.token.hardware import HardwareToken
 from tests.support import softhsm
@@ -85,6 +86,12 @@ def foreign() -> list[str]:
 def registry(database: Database, foreign: list[str]) -> SqlRegistry:
     """The registry over that database."""
     return SqlRegistry(database, foreign.append)
+
+
+@pytest.fixture
+def catalogue(database: Database) -> SqlCatalogue:
+    """The same for operators."""
+    return SqlCatalogue(database)
 
 
 @pytest.fixture

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from notary_server.metrics import SignerMetrics
+from notary_server.signing.remote_signer import HttpSigner
+from notary_server.signing.transport import Endpoint
 from notary_signer.audit.log_line import RequestLine
 from notary_signer.audited import AuditedSigner
 from notary_signer.clients import ClientRule, Clients, Identity
@@ -54,3 +58,10 @@ async def served(service: SignerService) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+def signer_at(
+    url: str, tls: ssl.SSLContext | None = None, unix_socket: str | None = None, timeout: float = 10.0
+) -> HttpSigner:
+    """The server's side of the one signer at `url`."""
+    return HttpSigner([Endpoint(url, lambda: tls, unix_socket)], timeout, SignerMetrics(None))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import ctypes
+import hashlib
 import http.client
 import json
 import os
@@ -26,9 +27,10 @@ from notary_server.tuf.names import TIMESTAMP, Gun
 from notary_signer.cli import main
 from notary_signer.process import harden
 from tests.support import softhsm
-from tests.support.payloads import canonical, timestamp_signed
+from tests.support.payloads import canonical, instant, timestamp_signed
 from tests.support.softhsm import SoftHsm
 
+from .serving import signer_at
 from .test_http import command, configure, order, start
 
 LIMIT = 5
@@ -82,7 +84,7 @@ class Signer:
     def client(self, name: str) -> HttpSigner:
         pair = self.pairs[name]
         context = client_context(self.authority.files.certificate, pair.certificate, pair.key)
-        return HttpSigner(f"https://127.0.0.1:{self.port}", context, None, 20.0)
+        return signer_at(f"https://127.0.0.1:{self.port}", context, None, 20.0)
 
     def ask(self, client: str, method: str, path: str, body: Any = None) -> tuple[int, Any, Any]:
         pair = self.pairs[client]
@@ -249,9 +251,9 @@ async def test_every_signature_has_its_record_after_a_kill(daemon: Signer) -> No
     given: list[str] = []
 
     async def sign(number: int) -> None:
-        wanted = order(TIMESTAMP, held, gun=gun, payload=canonical(timestamp_signed(version=number)))
-        await signer.sign(wanted)
-        given.append(str(number))
+        payload = canonical(timestamp_signed(expires=instant(number / 2)))
+        await signer.sign(order(TIMESTAMP, held, gun=gun, payload=payload))
+        given.append(hashlib.sha256(payload).hexdigest())
         if len(given) == 20:
             daemon.process.kill()
 
@@ -262,7 +264,7 @@ async def test_every_signature_has_its_record_after_a_kill(daemon: Signer) -> No
         file.write(b'{"format":1,"writer":"signer1","sequ')
     daemon.start()
     recorded = {
-        str(record["version"])
+        record["payload_sha256"]
         for record in daemon.records()
         if record["gun"] == gun and record["action"] == "sign" and record["outcome"] == "done"
     }

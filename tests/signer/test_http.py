@@ -31,8 +31,10 @@ from notary_server.tuf.model import HeldKey, SigningOrder
 from notary_server.tuf.names import SNAPSHOT, TIMESTAMP, Gun, KeyId, RoleName
 from notary_signer import encoding
 from tests.support import softhsm
-from tests.support.payloads import canonical, snapshot_signed, timestamp_signed
+from tests.support.payloads import canonical, instant, snapshot_signed, timestamp_signed
 from tests.support.softhsm import SoftHsm
+
+from .serving import signer_at
 
 GUN = Gun("docker.io/library/alpine")
 
@@ -52,7 +54,7 @@ class Daemon:
         return client_context(self.authority.files.certificate, self.client.certificate, self.client.key)
 
     def signer(self, timeout: float = 10.0) -> HttpSigner:
-        return HttpSigner(f"https://127.0.0.1:{self.port}", self.context(), None, timeout)
+        return signer_at(f"https://127.0.0.1:{self.port}", self.context(), None, timeout)
 
     def ask(
         self, method: str, path: str, body: bytes = b"", **headers: str
@@ -184,7 +186,7 @@ async def test_fifty_signatures_at_once(daemon: Daemon) -> None:
     signer = daemon.signer(30)
     key = await signer.create_key(Gun("fifty"), TIMESTAMP, "ecdsa")
     orders = [
-        order(TIMESTAMP, key, gun=Gun("fifty"), payload=canonical(timestamp_signed(version=n)))
+        order(TIMESTAMP, key, gun=Gun("fifty"), payload=canonical(timestamp_signed(expires=instant(n))))
         for n in range(1, 51)
     ]
     answers = await asyncio.gather(*(signer.sign(wanted) for wanted in orders))
@@ -204,7 +206,7 @@ async def test_only_clients_of_the_authority_come_in(daemon: Daemon, tmp_path: P
         client_context(other.files.certificate, daemon.client.certificate, daemon.client.key),
     ]
     for context in contexts:
-        signer = HttpSigner(f"https://127.0.0.1:{daemon.port}", context, None, 5.0)
+        signer = signer_at(f"https://127.0.0.1:{daemon.port}", context, None, 5.0)
         with pytest.raises(SignerUnavailable):
             await signer.ping()
         with pytest.raises(SignerUnavailable):
@@ -217,12 +219,12 @@ async def test_a_signer_that_cannot_be_asked() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         port = silent.getsockname()[1]
-        signer = HttpSigner(f"http://127.0.0.1:{port}", None, None, 5.0)
+        signer = signer_at(f"http://127.0.0.1:{port}", None, None, 5.0)
         with pytest.raises(SignerUnavailable):
             await signer.ping()
         await signer.close()
         silent.listen()
-        signer = HttpSigner(f"http://127.0.0.1:{port}", None, None, 0.3)
+        signer = signer_at(f"http://127.0.0.1:{port}", None, None, 0.3)
         with pytest.raises(SignerUnavailable, match="in time"):
             await signer.create_key(GUN, TIMESTAMP, "ecdsa")
         await signer.close()
@@ -252,7 +254,7 @@ async def test_a_kept_connection_that_died_is_replaced() -> None:
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    signer = HttpSigner(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", None, None, 10.0)
+    signer = signer_at(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", None, None, 10.0)
     await signer.describe_keys([KeyId("0" * 64)])
     await signer.describe_keys([KeyId("0" * 64)])
     assert served == [1, 1]
@@ -362,7 +364,7 @@ async def test_a_unix_socket_and_an_orderly_stop(tmp_path: Path) -> None:
     process, address = start(hsm, config, tmp_path / "log")
     try:
         assert address == f"unix://{path}"
-        signer = HttpSigner("http://signer", None, str(path), 20.0)
+        signer = signer_at("http://signer", None, str(path), 20.0)
         key = await signer.create_key(GUN, TIMESTAMP, "ecdsa")
         calls = [asyncio.create_task(signer.sign(order(TIMESTAMP, key))) for _ in range(20)]
         await calls[0]
@@ -395,7 +397,7 @@ async def test_what_the_signer_says_is_checked() -> None:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    signer = HttpSigner(f"http://127.0.0.1:{server.server_port}", None, None, 5.0)
+    signer = signer_at(f"http://127.0.0.1:{server.server_port}", None, None, 5.0)
     key_id = encoding.key_id("ecdsa", b"\0\0\0")
     key = {
         "key_id": key_id,

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from notary_common.database import open_database, parse_url
+from notary_common.database import Database, open_database, parse_url
 from notary_common.database.engine import EngineDatabase, create_engine
 from notary_common.migrate import upgrade_engine
 from notary_common.schema import tables_problem
@@ -64,7 +64,7 @@ async def test_pending_active_retired(registry: SqlRegistry) -> None:
     await registry.add_unless_unused(first, GUN, "snapshot")
     assert (await registry.add_unless_unused(second, GUN, "snapshot")).key_id == first.key_id
     assert await registry.get(second.key_id) is None
-    assert await registry.mark_used(first.key_id)
+    assert await registry.note_version(first.key_id, 1) == "noted"
     used = await registry.get(first.key_id)
     assert used is not None
     assert used.state == "active"
@@ -75,8 +75,8 @@ async def test_pending_active_retired(registry: SqlRegistry) -> None:
     retired = await registry.get(first.key_id)
     assert retired is not None
     assert retired.state == "retired"
-    assert not await registry.mark_used(first.key_id)
-    assert not await registry.mark_used("0" * 64)
+    assert await registry.note_version(first.key_id, 1) == "gone"
+    assert await registry.note_version("0" * 64, 1) == "gone"
     described = await registry.describe([first.key_id, second.key_id, "0" * 64])
     assert [record.key_id for record in described] == [second.key_id]
     await registry.retire(second.key_id)
@@ -88,8 +88,26 @@ async def test_uses_in_one_moment_all_count(registry: SqlRegistry, monkeypatch: 
     key = new_key(1)
     await registry.add_unless_unused(key, GUN, "snapshot")
     moment = datetime(2030, 1, 2, tzinfo=UTC).replace(tzinfo=None)
-    monkeypatch.setattr("notary_signer.registry.sql_registry._now", lambda: moment)
-    assert await asyncio.gather(*(registry.mark_used(key.key_id) for _ in range(3))) == [True] * 3
+    monkeypatch.setattr("notary_signer.registry.rows.now", lambda: moment)
+    assert await asyncio.gather(*(registry.note_version(key.key_id, 7) for _ in range(3))) == ["noted"] * 3
+
+
+async def test_the_highest_version_only_grows(registry: SqlRegistry, database: Database) -> None:
+    """Of versions that many processes note at once the highest stays, and whoever comes later with less is told so."""
+    key = new_key(1)
+    await registry.add_unless_unused(key, GUN, "timestamp")
+    others = [SqlRegistry(database, print) for _ in range(3)]
+    calls = [others[version % 3].note_version(key.key_id, version) for version in range(1, 31)]
+    outcomes = await asyncio.gather(*calls)
+    assert outcomes[-1] == "noted"
+    assert set(outcomes) <= {"noted", "rollback"}
+    for version, outcome in ((30, "noted"), (29, "rollback"), (31, "noted"), (1, "rollback")):
+        assert await registry.note_version(key.key_id, version) == outcome
+    stored = await registry.get(key.key_id)
+    assert stored is not None
+    assert (stored.highest_version, stored.state) == (31, "active")
+    await registry.retire(key.key_id)
+    assert await registry.note_version(key.key_id, 32) == "gone"
 
 
 async def test_racing_creations_agree(registry: SqlRegistry, engine: AsyncEngine) -> None:
@@ -119,7 +137,7 @@ async def test_keys_of_notarys_own_signer_are_left_alone(
         assert await registry.describe(["a" * 64, "b" * 64]) == []
     assert foreign == ["a" * 64]
     assert await registry.unused(GUN, "timestamp", "ecdsa") is None
-    assert not await registry.mark_used("a" * 64)
+    assert await registry.note_version("a" * 64, 1) == "gone"
     await registry.retire("a" * 64)
     async with engine.begin() as connection:
         stored = (await connection.execute(sa.select(private_keys))).one()
@@ -133,7 +151,7 @@ async def test_a_database_that_is_gone_is_unavailable(tmp_path: Path) -> None:
     )
     registry = SqlRegistry(database, print)
     for call in (
-        registry.ping(), registry.get("0" * 64), registry.describe(["0" * 64]), registry.mark_used("0" * 64),
+        registry.ping(), registry.get("0" * 64), registry.describe(["0" * 64]), registry.note_version("0" * 64, 1),
         registry.retire("0" * 64), registry.unused(GUN, "snapshot", "rsa"),
         registry.add_unless_unused(new_key(1), GUN, "snapshot"),
     ):  # fmt: skip

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
 from notary_common.wire import Algorithm
 from notary_signer import encoding
-from notary_signer.errors import BadRequest, KeyRefused, KeyUnknown, TokenFault, TokenUnavailable
+from notary_signer.errors import (
+    BadRequest,
+    KeyRefused,
+    KeyUnknown,
+    RegistryUnavailable,
+    TokenFault,
+    TokenUnavailable,
+)
 from notary_signer.operations import SignerService
+from notary_signer.ports import Noting
 from notary_signer.registry.sql_registry import SqlRegistry
 from notary_signer.token.hardware import HardwareToken
-from tests.support.payloads import canonical, snapshot_signed, timestamp_signed
+from tests.support.payloads import canonical, instant, snapshot_signed, timestamp_signed
 
 GUN = "docker.io/library/alpine"
 PAYLOAD = canonical(timestamp_signed())
@@ -95,7 +102,7 @@ async def test_racing_creations_get_one_key(
 async def test_a_signature_that_does_not_verify_is_never_given_out(
     service: SignerService, token: HardwareToken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A token that signs wrongly is a fault, and the key stays unused."""
+    """A token that signs wrongly is a fault. That the version was noted does no harm."""
     key, _ = await service.create_key(GUN, "timestamp", "ecdsa")
 
     async def wrong(*_arguments: object) -> bytes:
@@ -104,31 +111,94 @@ async def test_a_signature_that_does_not_verify_is_never_given_out(
     monkeypatch.setattr(token, "sign", wrong)
     with pytest.raises(TokenFault):
         await service.sign(key.key_id, GUN, "timestamp", PAYLOAD)
-    assert (await service.key(key.key_id)).state == "pending"
 
 
-async def test_the_first_use_is_stored_before_the_signature_is_given(
+def payload(version: int, days: float = 14) -> bytes:
+    """A timestamp of that version."""
+    return canonical(timestamp_signed(version=version, expires=instant(days)))
+
+
+async def test_a_version_is_stored_before_the_signature_is_given(
     service: SignerService, registry: SqlRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If the use cannot be noted, there is no signature; after a minute it is noted again, not before."""
+    """If it cannot be noted, there is no signature; the same version is noted again after a minute, a higher one at once."""
     key, _ = await service.create_key(GUN, "timestamp", "ecdsa")
-    noted: list[str] = []
-    real = registry.mark_used
+    noted: list[int] = []
+    real = registry.note_version
 
-    async def failing(key_id: str) -> bool:
-        raise TokenUnavailable("the database went away")
+    async def failing(key_id: str, version: int) -> Noting:
+        raise RegistryUnavailable("the database went away")
 
-    async def counting(key_id: str) -> bool:
-        noted.append(key_id)
-        return await real(key_id)
+    async def counting(key_id: str, version: int) -> Noting:
+        noted.append(version)
+        return await real(key_id, version)
 
-    monkeypatch.setattr(registry, "mark_used", failing)
-    with pytest.raises(TokenUnavailable):
+    monkeypatch.setattr(registry, "note_version", failing)
+    with pytest.raises(RegistryUnavailable):
         await service.sign(key.key_id, GUN, "timestamp", PAYLOAD)
-    monkeypatch.setattr(registry, "mark_used", counting)
-    for _ in range(5):
-        await service.sign(key.key_id, GUN, "timestamp", PAYLOAD)
-    assert noted == [key.key_id]
+    assert (await service.key(key.key_id)).state == "pending"
+    monkeypatch.setattr(registry, "note_version", counting)
+    for version in (1, 1, 1, 2, 2):
+        await service.sign(key.key_id, GUN, "timestamp", payload(version))
+    assert noted == [1, 2]
+
+
+async def test_a_key_never_goes_back(service: SignerService, registry: SqlRegistry) -> None:
+    """A lower version is refused with what the highest is, the same one is signed again, whatever else it says."""
+    key, _ = await service.create_key(GUN, "timestamp", "ecdsa")
+    await service.sign(key.key_id, GUN, "timestamp", payload(7))
+    for version in (6, 1):
+        with pytest.raises(KeyRefused, match=r"has signed version 7 already.*above that version"):
+            await service.sign(key.key_id, GUN, "timestamp", payload(version))
+    await service.sign(key.key_id, GUN, "timestamp", payload(7, days=13))
+    stored = await registry.get(key.key_id)
+    assert stored is not None
+    assert stored.highest_version == 7
+
+
+async def test_signers_that_race_never_give_a_lower_version_out(
+    service: SignerService, registry: SqlRegistry, token: HardwareToken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another signer notes a higher version after this one has looked: its signature stays with it."""
+    key, _ = await service.create_key(GUN, "timestamp", "ecdsa")
+    await service.sign(key.key_id, GUN, "timestamp", payload(1))
+    real = registry.note_version
+
+    async def overtaken(key_id: str, version: int) -> Noting:
+        await real(key_id, version + 1)
+        return await real(key_id, version)
+
+    monkeypatch.setattr(registry, "note_version", overtaken)
+    with pytest.raises(KeyRefused, match="has signed version 3 already"):
+        await service.sign(key.key_id, GUN, "timestamp", payload(2))
+
+
+async def test_a_version_that_was_noted_and_not_signed_does_no_harm(
+    service: SignerService, token: HardwareToken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The token fails while the version is noted: the same version is signed when it works again."""
+    key, _ = await service.create_key(GUN, "timestamp", "ecdsa")
+    with monkeypatch.context() as patch:
+
+        async def away(*_arguments: object) -> bytes:
+            raise TokenUnavailable("gone")
+
+        patch.setattr(token, "sign", away)
+        with pytest.raises(TokenUnavailable):
+            await service.sign(key.key_id, GUN, "timestamp", payload(4))
+    await service.sign(key.key_id, GUN, "timestamp", payload(4))
+
+
+async def test_a_repository_begins_anew_at_version_one(service: SignerService) -> None:
+    """Deleted and made again it gets other keys, or the one that never signed; both know of no version."""
+    key, _ = await service.create_key(GUN, "timestamp", "ecdsa")
+    await service.sign(key.key_id, GUN, "timestamp", payload(9))
+    pending, new = await service.create_key(GUN, "timestamp", "ecdsa")
+    assert new
+    await service.retire(key.key_id, GUN)
+    again, new = await service.create_key(GUN, "timestamp", "ecdsa")
+    assert (again, new) == (pending, False)
+    await service.sign(pending.key_id, GUN, "timestamp", payload(1))
 
 
 async def test_health_names_the_part_that_fails(
@@ -145,16 +215,16 @@ async def test_health_names_the_part_that_fails(
 
 
 async def test_a_key_that_is_retired_while_it_signs_gives_nothing_out(
-    service: SignerService, registry: SqlRegistry, token: HardwareToken, monkeypatch: pytest.MonkeyPatch
+    service: SignerService, registry: SqlRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Retiring between the policy's look and the note of the first use wins."""
+    """Retiring between the policy's look and the note of the version wins."""
     key, _ = await service.create_key(GUN, "timestamp", "ecdsa")
-    real = token.sign
+    real = registry.note_version
 
-    async def retiring(*arguments: Any) -> bytes:
-        await registry.retire(key.key_id)
-        return await real(*arguments)
+    async def retiring(key_id: str, version: int) -> Noting:
+        await registry.retire(key_id)
+        return await real(key_id, version)
 
-    monkeypatch.setattr(token, "sign", retiring)
+    monkeypatch.setattr(registry, "note_version", retiring)
     with pytest.raises(KeyRefused, match="retired"):
         await service.sign(key.key_id, GUN, "timestamp", PAYLOAD)

@@ -59,8 +59,16 @@ def console_script(name: str) -> str:
 class Daemon:
     """One of the two processes. Its output goes to `log`, over all starts."""
 
-    def __init__(self, name: str, config: Path, environ: Mapping[str, str], ready: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        config: Path,
+        environ: Mapping[str, str],
+        ready: Any,
+        verb: tuple[str, ...] = ("serve",),
+    ) -> None:
         self.name = name
+        self.verb = verb
         self.config = config
         self.environ = dict(environ)
         self.log = config.with_name(f"{name}.log")
@@ -109,7 +117,7 @@ class Daemon:
             return
         with self.log.open("ab") as out:
             self._process = subprocess.Popen(
-                [console_script(self.name), "serve", "--config", str(self.config), *self.options],
+                [console_script(self.name), *self.verb, "--config", str(self.config), *self.options],
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -263,6 +271,26 @@ class Stack:
             if changes:
                 write_document(path, overlay(json.loads(path.read_text()), changes))
 
+    def another_signer(self, name: str, environ: Mapping[str, str] | None = None, **changes: Any) -> Daemon:
+        """Another signer process on the same registry and token; not started yet, and stopped by whoever made it.
+
+        `environ` and `changes` are laid over its environment and, section by section, over its configuration.
+        """
+        folder = self.folder / name
+        folder.mkdir()
+        port = free_port()
+        document = overlay(json.loads(self.signer_config.read_text()), changes)
+        document["server"]["http_addr"] = f"127.0.0.1:{port}"
+        config = folder / "signer-config.json"
+        write_document(config, document)
+        environ = self.environ | dict(environ or {})
+        return Daemon("notary-signer", config, environ, lambda: self._signer_ready(port))
+
+    @staticmethod
+    def port_of(signer: Daemon) -> int:
+        """Where a signer listens."""
+        return int(json.loads(signer.config.read_text())["server"]["http_addr"].rpartition(":")[2])
+
     def destroy(self) -> None:
         """Kill both and remove the folder."""
         self.kill()
@@ -313,10 +341,9 @@ class Stack:
     def _server_ready(self) -> bool:
         return _answers(f"{self.url}/_notary_server/health", self.client_context())
 
-    def _signer_ready(self) -> bool:
-        return _answers(
-            f"https://localhost:{self.signer_port}/v1/health", self.client_context(identified=True)
-        )
+    def _signer_ready(self, port: int | None = None) -> bool:
+        url = f"https://localhost:{port or self.signer_port}/v1/health"
+        return _answers(url, self.client_context(identified=True))
 
 
 def _answers(url: str, context: ssl.SSLContext) -> bool:

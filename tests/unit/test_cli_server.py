@@ -93,6 +93,16 @@ def test_notarys_spelling_means_serve(old: list[str], new: list[str]) -> None:
         ["repo", "show"],
         ["auth"],
         ["auth", "explain"],
+        ["tokens"],
+        ["tokens", "serve"],
+        ["tokens", "key"],
+        ["tokens", "key", "create"],
+        ["tokens", "key", "list"],
+        ["tokens", "key", "remove"],
+        ["tokens", "robot"],
+        ["tokens", "robot", "create"],
+        ["tokens", "robot", "list"],
+        ["tokens", "robot", "revoke"],
     ],
 )
 def test_every_command_has_help_with_an_example(command: list[str]) -> None:

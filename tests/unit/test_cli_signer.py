@@ -71,16 +71,9 @@ def _write(folder: Path, hsm: SoftHsm, **sections: Any) -> str:
 @pytest.mark.parametrize(
     "command",
     [
-        [],
-        ["serve"],
-        ["db"],
-        ["db", "upgrade"],
-        ["token"],
-        ["token", "init"],
-        ["token", "check"],
-        ["token", "change-pin"],
-        ["token", "transport-key"],
-        ["token", "export-kek"],
+        *([], ["serve"], ["db"], ["db", "upgrade"], ["token"], ["keys"]),
+        *(["token", word] for word in ("init", "check", "change-pin", "transport-key", "export-kek")),
+        *(["keys", word] for word in ("list", "show", "retire", "destroy", "collect", "rewrap")),
     ],
 )
 def test_every_command_has_help_with_an_example(command: list[str]) -> None:

@@ -9,6 +9,8 @@ from pydantic import BaseModel
 from notary_common.config import Leaf, leaves
 from notary_server.config import ENVIRONMENT_PREFIX as SERVER_PREFIX
 from notary_server.config import ServerConfig
+from notary_server.tokens.config import ENVIRONMENT_PREFIX as TOKENS_PREFIX
+from notary_server.tokens.config import TokensConfig
 from notary_signer.config import ENVIRONMENT_PREFIX as SIGNER_PREFIX
 from notary_signer.config import SignerConfig
 
@@ -16,6 +18,7 @@ REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "configuration.md
 TABLES: dict[str, tuple[type[BaseModel], str]] = {
     "server": (ServerConfig, SERVER_PREFIX),
     "signer": (SignerConfig, SIGNER_PREFIX),
+    "token service": (TokensConfig, TOKENS_PREFIX),
 }
 
 
@@ -32,7 +35,7 @@ def documented(name: str, text: str) -> str:
 
 
 def refreshed(text: str) -> str:
-    """`text` with both tables as the code has them."""
+    """`text` with all tables as the code has them."""
     for name in TABLES:
         before, _, after = _parts(name, text)
         text = before + table(name) + after

@@ -80,7 +80,8 @@ def test_every_bounded_value_names_its_bounds(name: str) -> None:
 @pytest.mark.parametrize("name", TABLES)
 def test_every_limit_is_used(name: str) -> None:
     """No limit is only decoration: the composition root hands each one on."""
-    app = (REFERENCE.parents[2] / f"notary_{name}" / "app.py").read_text()
+    room = REFERENCE.parents[2] / {"token service": "notary_server/tokens"}.get(name, f"notary_{name}")
+    app = "".join(path.read_text() for path in (room / "app.py", *room.glob("commands/*.py")))
     model, _ = TABLES[name]
     for leaf in leaves(model):
         if leaf.key.startswith("limits.") or leaf.key.startswith("storage.pool"):

@@ -76,6 +76,20 @@ def _problems(
     return caught.value.problems
 
 
+def test_signers_are_a_first_one_and_further_ones_or_further_ones_alone(folder: Path) -> None:
+    """Each counts once; a list without a first one is whole, one with half of it is not."""
+    more = _set(REMOTE, "trust_service.signers", ["b:2", "notarysigner:7899", "unix:///s"])
+    first, second, third = Listen("notarysigner", 7899), Listen("b", 2), Listen("", 0, Path("/s"))
+    assert _read(folder, REMOTE).trust_service.endpoints == (first,)
+    assert _read(folder, more).trust_service.endpoints == (first, second, third)
+    half = _set(more, "trust_service.port", None)
+    assert [problem.partition(":")[0] for problem in _problems(folder, half)] == ["trust_service.port"]
+    alone = _set(half, "trust_service.hostname", None)
+    assert _read(folder, alone).trust_service.endpoints == (second, first, third)
+    socket = _set(alone, "trust_service.socket", "run/s")
+    assert _read(folder, socket).trust_service.endpoints[0] == Listen("", 0, folder / "run/s")
+
+
 def test_notarys_own_file_is_taken_as_it_stands(folder: Path) -> None:
     """Notary's keys mean what they meant, and paths start at the file."""
     config = _read(folder, REMOTE)
@@ -151,6 +165,10 @@ def test_the_extension_says_the_format_and_keys_come_in_any_case(folder: Path, n
         ("limits.max_upload_bytes", 1024, 1024),
         ("trust_service.hostname", "[::1]", "::1"),
         ("trust_service.hostname", "fe80::1%eth0", "fe80::1%eth0"),
+        ("trust_service.signers", ["a:1", "unix:///run/s"], (Listen("a", 1), Listen("", 0, Path("/run/s")))),
+        ("trust_service.signers", "a:1 [::1]:2", (Listen("a", 1), Listen("::1", 2))),
+        ("trust_service.signers", "", ()),
+        ("trust_service.key_grace", 0, 0),
         ("reporting.bugsnag.release_stage", "test", "test"),
     ],
 )
@@ -190,6 +208,16 @@ def test_values_are_taken_the_way_notary_took_them(folder: Path, key: str, value
         ("trust_service.key_algorithm", "dsa", "ecdsa, ed25519, rsa"),
         ("trust_service.key_algorithm", "", "ecdsa, ed25519 or rsa"),
         ("trust_service.timeout", 0, "0.1 to 300"),
+        ("trust_service.signers", 7, "a list of strings"),
+        ("trust_service.signers", [7], "a list of strings"),
+        ("trust_service.signers", [], "1 to 16"),
+        ("trust_service.signers", [f"a:{port}" for port in range(1, 18)], "1 to 16"),
+        ("trust_service.signers", ["signer"], "host:port"),
+        ("trust_service.signers", [":7899"], "host:port"),
+        ("trust_service.signers", ["signer:0"], "host:port"),
+        ("trust_service.signers", ["https://signer:7899"], "host:port"),
+        ("trust_service.signers", ["a:1", "b:1", "a:1"], "twice"),
+        ("trust_service.key_grace", -1, "0 to 31536000"),
         ("storage.backend", "rethinkdb", "set up postgres or mysql"),
         ("storage.backend", "Memory", "sqlite3, postgres, mysql, memory"),
         ("storage.backend", None, "sqlite3, postgres, mysql or memory"),
@@ -218,6 +246,11 @@ def test_values_are_taken_the_way_notary_took_them(folder: Path, key: str, value
         ("repositories.gun_prefixes", [""], "one slash at its end"),
         ("repositories.gun_prefixes", [1], "a list of strings"),
         ("repositories.gun_prefixes", {"a": 1}, "a list of strings"),
+        ("audit.file", ".", "name a file"),
+        ("audit.file", "nowhere/audit.log", "make it, writable by this user"),
+        ("audit.max_bytes", 1, "65536 to"),
+        ("limits.max_client_connections", -1, "0 to"),
+        ("limits.client_writes", "many", "a whole number"),
         ("logging.level", "loud", "debug, info"),
         ("logging", "debug", "an object"),
         ("server", [], "an object"),

@@ -50,7 +50,17 @@ def test_depth_order() -> None:
 
 
 @pytest.mark.parametrize(
-    "gun", ["a", "docker.io/library/alpine", "Reg:5000/Ä b", "a/_trust/tuf/b", "a\\b\t\x01\x7f", "x" * 255]
+    "gun",
+    [
+        "a",
+        "docker.io/library/alpine",
+        "Reg:5000/Ä b",
+        "a/_trust/tuf/b",
+        "a/\uff0e\uff0e/b",
+        "a/...",
+        "%2e%2e/a",
+        "x" * 255,
+    ],
 )
 def test_usable_guns(gun: str) -> None:
     """Any name with ordinary segments may name a repository."""
@@ -61,7 +71,10 @@ def test_usable_guns(gun: str) -> None:
     ("gun", "part"),
     [("", "empty"), ("x" * 256, "longer than 255"), ("a\x00b", "NUL"),
      ("a\udcff", "UTF-8"), ("a*", "star"), ("a//b", "segment"), ("../a", "segment"),
-     ("a/.", "segment"), ("/a", "segment")],
+     ("a/.", "segment"), ("/a", "segment"), ("a/", "segment"), ("a\\b", "backslash"), ("..\\a", "backslash"),
+     ("a\tb", "control"), ("a\x7f", "control"), ("a\x85b", "control"), ("a\u200bb", "invisible"),
+     ("a\u202eb", "invisible"), ("a\u2028b", "invisible"), ("\ufeffa", "invisible"), (" a", "white space"),
+     ("a/b ", "white space"), ("a /b", "white space"), ("a/\u3000b", "white space")],
 )  # fmt: skip
 def test_unusable_guns(gun: str, part: str) -> None:
     """What the database or a path cannot carry is refused with the reason."""

@@ -15,7 +15,7 @@ from notary_server.tuf import parse
 from notary_server.tuf.instant import ZERO
 from notary_server.tuf.model import FileMeta, Parsed, PublicKey, Signature
 from notary_server.tuf.names import RoleName
-from notary_server.tuf.parse import ParseError
+from notary_server.tuf.parse import LimitError, ParseError
 from tests.publisher import canonical
 from tests.unit.tuf import documents
 from tests.unit.tuf.documents import MAKERS, REMOVED, Document, bent, spell
@@ -325,6 +325,23 @@ def test_depth_limit() -> None:
         read("targets", document, max_depth=5)
 
 
+@pytest.mark.parametrize(
+    ("role", "limit", "found"),
+    [("root", "max_bytes", len(spell(documents.root()))), ("targets", "max_bytes", len(spell(documents.targets()))),
+     ("snapshot", "max_bytes", len(spell(documents.snapshot()))), ("root", "max_keys", 1), ("targets", "max_keys", 1),
+     ("targets", "max_delegations", 1), ("timestamp", "max_signatures", 1)],
+)  # fmt: skip
+def test_other_limits(role: str, limit: str, found: int) -> None:
+    """What a file has as much of as its limit passes, one more does not, and the reason can be shown."""
+    document = MAKERS[role]()
+    read(role, document, **{limit: found})
+    with pytest.raises(LimitError, match=rf"than {found - 1} "):
+        read(role, document, **{limit: found - 1})
+    said = parse.read(RoleName(role), spell(document), parse.Limits(**{limit: found - 1}))
+    assert said.malformed is None
+    assert said.problem is not None
+
+
 TREES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=5),
     lambda inner: (
@@ -333,6 +350,27 @@ TREES = st.recursive(
     ),
     max_leaves=8,
 )
+
+
+@given(TREES)
+def test_values_are_counted_generously(value: object) -> None:
+    """A file with no more values than its limit always passes; one that is full of them does not."""
+    data = json.dumps({"x": value}).encode()
+    count = sum(map(data.count, (b",", b"[", b"{")))
+    assert count + 1 >= values_of({"x": value})
+    said = parse.read(RoleName("targets"), data, parse.Limits(max_values=count))
+    assert "more than" not in f"{said.problem}{said.malformed}"
+    full = b'{"x":[' + b",".join([b"[]"] * 500) + b"]}"
+    with pytest.raises(LimitError, match="split it"):
+        read("targets", full, max_values=500)
+
+
+def values_of(value: object) -> int:
+    """All values in a tree, itself included."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(map(values_of, inner))
+
+
 PATHS = [(role, path) for role, paths in TYPES.items() for path in [*paths, "_type", "expires", "version"]]
 
 

@@ -170,13 +170,6 @@ def test_depth() -> None:
     assert not passes(signed('"a":' + "[" * 255 + "]" * 255))
 
 
-def test_number_of_signatures() -> None:
-    """A file may have so many signatures as the limit says, 256 unless the caller sets another."""
-    for limit in (256, 3):
-        assert passes(signatures(f"[{','.join(['{}'] * limit)}]"), max_signatures=limit)
-        assert not passes(signatures(f"[{','.join(['{}'] * (limit + 1))}]"), max_signatures=limit)
-
-
 @given(
     st.sampled_from(ROLES),
     st.recursive(

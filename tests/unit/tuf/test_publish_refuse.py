@@ -436,6 +436,14 @@ class TestWhole:
 
         assert refused(own, snapshot(own, {"targets": targets(own)}, edit=edit)) == "ErrBadSnapshot"
 
+    def test_a_snapshot_that_lists_a_delegation_without_its_sha256(self, own: World) -> None:
+        """Nobody could find the file: it is asked for by its SHA-256."""
+
+        def edit(signed: Any) -> None:
+            del signed["meta"]["targets/a"]["hashes"]["sha256"]
+
+        assert refused(own, snapshot(own, {"targets": targets(own)}, edit=edit)) == "ErrBadSnapshot"
+
     def test_a_snapshot_with_a_wrong_sha512_of_a_stored_file(self, own: World) -> None:
         """Both hashes count, also of files that are not uploaded."""
 

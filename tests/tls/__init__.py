@@ -1,0 +1,1 @@
+"""Certificates that change while real processes use them."""
