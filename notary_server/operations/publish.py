@@ -7,6 +7,8 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
+import structlog
+
 from notary_server.errors import (
     HeadMoved,
     InvalidRole,
@@ -22,6 +24,7 @@ from notary_server.tuf.instant import SECOND
 from notary_server.tuf.model import NewFile, TrustState
 from notary_server.tuf.names import ROOT, SNAPSHOT, TIMESTAMP, Gun, KeyId, RoleName, is_role
 from notary_server.tuf.publish import PublishPlan, needed_roles, online_keys, plan
+from notary_server.tuf.refusal import invalid
 
 from .context import Context
 from .off_loop import off_loop
@@ -33,6 +36,8 @@ ATTEMPTS: Final = 8
 learns so from the second plan; only publishes of other roles and renewals can make a third one necessary."""
 BACKOFF: Final = 0.02
 """Seconds: the longest pause before the second attempt; each further one doubles it."""
+
+_log = structlog.stdlib.get_logger("notary")
 
 
 async def collect(
@@ -118,7 +123,15 @@ async def _publish_once(context: Context, gun: Gun, uploads: Sequence[Document])
     except SignerRefused as refusal:
         if await overtaken(context, state):
             raise HeadMoved("another publish of this repository was first") from refusal
-        raise
+        if TIMESTAMP in state.latest:
+            raise
+        # A root of a repository that was deleted: its keys have gone past the first version.
+        _log.warning("the signer refuses to begin a repository", gun=gun, reason=refusal.message)
+        raise invalid(
+            "ErrBadRoot",
+            "the server cannot sign a first version with the keys that this root lists; if the repository was deleted, "
+            "initialise it anew",
+        ) from refusal
     # 5. Store all of it if nobody was faster. A client that leaves, or a server that stops, must not tear it apart.
     files = [*decided.files, *signed]
     keys = _key_change(context, wanted, stored, uploads, now_ns)

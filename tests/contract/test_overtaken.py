@@ -11,7 +11,7 @@ import pytest
 from notary_common import migrate
 from notary_common.database import open_database, parse_url
 from notary_common.database.engine import create_engine
-from notary_server.errors import SignerRefused
+from notary_server.errors import InvalidUpdate, SignerRefused
 from notary_server.operations.context import Context
 from notary_server.operations.publish import publish
 from notary_server.operations.reseal import Outcome, refresh
@@ -120,3 +120,13 @@ async def test_a_refusal_without_another_writer_stands(servers: Servers) -> None
     with pytest.raises(SignerRefused, match="rollback"):
         await publish(servers.first, GUN, [Document(RoleName("targets"), servers.owner.targets(2))])
     assert await servers.version() == 1
+
+
+async def test_the_keys_of_a_deleted_repository_begin_no_other(servers: Servers) -> None:
+    """Its old root, published again, is a bad root that says what to do."""
+    servers.signer.highest[TIMESTAMP] = 7
+    await servers.store.delete(GUN)
+    again = [Document(RoleName(role), data) for role, data in servers.owner.first().items()]
+    with pytest.raises(InvalidUpdate, match="initialise it anew"):
+        await publish(servers.first, GUN, again)
+    assert await servers.store.current(GUN, TIMESTAMP) is None

@@ -259,8 +259,8 @@ async def test_a_refused_signature_says_why() -> None:
             await side.client.sign(order)
 
 
-async def test_every_new_connection_asks_for_its_tls_context() -> None:
-    """So a renewed certificate is used from the next connection on, and kept connections go on."""
+async def test_every_call_asks_for_the_tls_context_and_kept_connections_go_on() -> None:
+    """So a renewed certificate is used from the next call on, and as long as there is none, so is the connection."""
     async with canned(1) as side:
         asked: list[int] = []
 
@@ -273,9 +273,9 @@ async def test_every_new_connection_asks_for_its_tls_context() -> None:
         client = HttpSigner([endpoint], 4.0, Metrics().signers)
         for _ in range(3):
             await client.create_key(Gun("gun"), TIMESTAMP, "ecdsa")
-        assert (len(asked), signer.connections) == (1, 1)
+        assert (len(asked), signer.connections) == (3, 1)
         await signer.stop()
         await signer.listen()
         await client.create_key(Gun("gun"), TIMESTAMP, "ecdsa")
-        assert (len(asked), signer.connections) == (2, 2)
+        assert (len(asked), signer.connections) == (4, 2)
         await client.close()
