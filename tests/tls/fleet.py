@@ -70,6 +70,7 @@ class Fleet:
 
     Attributes:
         authorities: of each generation; the first is in use at the start.
+        generation: of the certificates that are shown.
         client: believes all of them.
     """
 
@@ -77,6 +78,7 @@ class Fleet:
         self.folder = folder
         self._monkeypatch = monkeypatch
         self._lives = 400
+        self.generation = 0
         self.authorities = [
             Authority(folder / f"ca{number}", f"CA {number}") for number in range(GENERATIONS)
         ]
@@ -142,6 +144,7 @@ class Fleet:
         """New certificates for everybody, of this generation's authority; those of `believed` are believed."""
         # Each outlives those before, so that the metric of the oldest worker tells when all have it.
         self._lives += 1
+        self.generation = generation
         self._monkeypatch.setattr("deploy.local.pki.LIFETIME", timedelta(days=self._lives))
         authority = self.authorities[generation]
         bundle = b"".join(self.authorities[one].files.certificate.read_bytes() for one in believed)

@@ -104,7 +104,7 @@ def _half(fleet: Fleet, part: str) -> None:
 def _expired(fleet: Fleet, part: str) -> None:
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr("deploy.local.pki.LIFETIME", timedelta(seconds=-1))
-        pair = fleet.authorities[GENERATIONS - 1].issue("expired", LOCAL_NAMES)
+        pair = fleet.authorities[fleet.generation].issue("expired", LOCAL_NAMES)
     _put(fleet, part, pair.certificate.read_bytes(), pair.key.read_bytes())
 
 
@@ -136,7 +136,7 @@ def test_bad_files_change_nothing(fleet: Fleet, spoils: tuple[Spoil, Spoil]) -> 
         assert fleet.sees(fleet.stack.port, "listener")
         assert fleet.sees(fleet.stack.signer_port, "signer")
         assert fleet.client.get("/_notary_server/health").status == 200
-        fleet.issue(GENERATIONS - 1, (GENERATIONS - 1,))
+        fleet.issue(fleet.generation, (fleet.generation,))
         eventually(fleet.taken, "what is good again is taken")
         eventually(lambda: fleet.metric("certificate_reload_failed", "listener") == 0, "the gauge falls")
 
