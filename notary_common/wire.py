@@ -43,7 +43,10 @@ class CreateKeyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A held key. `public`: DER SubjectPublicKeyInfo, or 32 raw bytes for ed25519. Never a private half."""
+    """A held key. `public`: DER SubjectPublicKeyInfo, or 32 raw bytes for ed25519. Never a private half.
+
+    `highest_version`: of what it has signed, 0 if that is nothing. The key signs no version below.
+    """
 
     key_id: str
     algorithm: Algorithm
@@ -51,6 +54,7 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gun: str
     role: OnlineRole
     state: KeyState
+    highest_version: int
 
 
 class DescribeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -201,5 +201,10 @@ class KeyGone(SignerRefused):
     """The signer no longer holds a key that it described before. Operations ask afresh and plan again."""
 
 
+class VersionPassed(SignerRefused):
+    """A key has signed a higher version: for another writer, for a repository of this name that was deleted, or before
+    the database was restored. Operations plan again, above it."""
+
+
 class HeadMoved(NotaryError):
     """Another writer committed to this GUN since it was read. Operations plan again; never rendered as is."""

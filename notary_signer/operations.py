@@ -38,13 +38,14 @@ def _wire(record: KeyRecord) -> Key:
         gun=record.gun,
         role=record.role,
         state=record.state,
+        highest_version=record.highest_version or 0,
     )
 
 
 def _check_version(record: KeyRecord, version: int) -> None:
     problem = policy.version_problem(record.highest_version, version)
     if problem is not None:
-        raise KeyRefused(f"{problem}; a server whose database was restored must go on above that version")
+        raise KeyRefused(problem)
 
 
 class SignerService:

@@ -7,16 +7,14 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-import structlog
-
 from notary_server.errors import (
     HeadMoved,
     InvalidRole,
     KeyGone,
     NoFilename,
     NotaryError,
-    SignerRefused,
     VersionConflict,
+    VersionPassed,
 )
 from notary_server.ports import KeyChange
 from notary_server.tuf.document import Document
@@ -24,11 +22,9 @@ from notary_server.tuf.instant import SECOND
 from notary_server.tuf.model import NewFile, TrustState
 from notary_server.tuf.names import ROOT, SNAPSHOT, TIMESTAMP, Gun, KeyId, RoleName, is_role
 from notary_server.tuf.publish import PublishPlan, needed_roles, online_keys, plan
-from notary_server.tuf.refusal import invalid
 
 from .context import Context
 from .off_loop import off_loop
-from .overtaken import overtaken
 from .signing import sign_plan
 
 ATTEMPTS: Final = 8
@@ -36,8 +32,6 @@ ATTEMPTS: Final = 8
 learns so from the second plan; only publishes of other roles and renewals can make a third one necessary."""
 BACKOFF: Final = 0.02
 """Seconds: the longest pause before the second attempt; each further one doubles it."""
-
-_log = structlog.stdlib.get_logger("notary")
 
 
 async def collect(
@@ -100,8 +94,8 @@ async def publish(context: Context, gun: Gun, uploads: Sequence[Document]) -> Se
                 await asyncio.sleep(random.uniform(0, BACKOFF * 2**attempt))  # noqa: S311 - spreads load, no secret
             try:
                 return await _publish_once(context, gun, uploads)
-            except (HeadMoved, KeyGone):
-                # 6. Somebody was, or a key was retired meanwhile: look again.
+            except (HeadMoved, KeyGone, VersionPassed):
+                # 6. Somebody was, or a key was retired or has gone further meanwhile: look again.
                 continue
     raise VersionConflict("this repository is busy: others publish to it at the same time; run publish again")
 
@@ -118,20 +112,7 @@ async def _publish_once(context: Context, gun: Gun, uploads: Sequence[Document])
     size = sum(len(file.data) for file in (*uploads, *stored.values()))
     decided = await off_loop(size, plan, state, stored, uploads, held, now_ns, context.lifetimes)
     # 4. Sign and seal the snapshot, unless the client brought one, then the timestamp over it.
-    try:
-        signed = await sign_plan(context.signer, decided, _client_snapshot(decided))
-    except SignerRefused as refusal:
-        if await overtaken(context, state):
-            raise HeadMoved("another publish of this repository was first") from refusal
-        if TIMESTAMP in state.latest:
-            raise
-        # A root of a repository that was deleted: its keys have gone past the first version.
-        _log.warning("the signer refuses to begin a repository", gun=gun, reason=refusal.message)
-        raise invalid(
-            "ErrBadRoot",
-            "the server cannot sign a first version with the keys that this root lists; if the repository was deleted, "
-            "initialise it anew",
-        ) from refusal
+    signed = await sign_plan(context.signer, decided, _client_snapshot(decided))
     # 5. Store all of it if nobody was faster. A client that leaves, or a server that stops, must not tear it apart.
     files = [*decided.files, *signed]
     keys = _key_change(context, wanted, stored, uploads, now_ns)

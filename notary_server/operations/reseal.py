@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from notary_server.errors import HeadMoved, KeyGone, SignerRefused
+from notary_server.errors import HeadMoved, KeyGone, SignerRefused, VersionPassed
 from notary_server.ports import StoredFile
 from notary_server.tuf.document import by_role
 from notary_server.tuf.freshness import Horizon, due, renewal
@@ -19,7 +19,6 @@ from notary_server.tuf.publish import online_keys
 
 from .context import Context
 from .off_loop import off_loop
-from .overtaken import overtaken
 from .signing import sign_plan
 
 ATTEMPTS: Final = 5
@@ -101,11 +100,9 @@ async def _renew(context: Context, gun: Gun, horizon: Horizon) -> Outcome:
         try:
             await context.store.commit(state, await sign_plan(context.signer, plan, plan.current))
             return Outcome.DONE
-        except (HeadMoved, KeyGone):
+        except (HeadMoved, KeyGone, VersionPassed):
             continue
         except SignerRefused as error:
-            if await overtaken(context, state):
-                continue
             _log.error("metadata cannot be renewed: the signer refuses", gun=gun, reason=error.message)
             return Outcome.IMPOSSIBLE
     _log.warning("metadata was not renewed: other writers were always first", gun=gun)

@@ -8,7 +8,7 @@ from typing import Final, cast
 
 from notary_common import wire
 
-from ..errors import KeyGone, SignerRefused
+from ..errors import KeyGone, SignerRefused, VersionPassed
 from ..metrics import SignerMetrics
 from ..tuf import keys
 from ..tuf.model import HeldKey, PublicKey, Signature, SigningOrder
@@ -83,11 +83,13 @@ class HttpSigner:
         try:
             return await self._sign_by_each(order)
         except SignerRefused:
-            # The answer may be about keys that were remembered: if one is gone, another plan is needed.
+            # The answer may be about what was remembered of the keys: if that is past, another plan is needed.
             self._known.forget(key.key_id for key in order.keys)
             held = await self.describe_keys([key.key_id for key in order.keys])
             if len(held) < len(order.keys):
                 raise KeyGone("the signer no longer holds a key that it described") from None
+            if any(key.highest_version > order.version for key in held.values()):
+                raise VersionPassed("a key has signed a higher version meanwhile") from None
             raise
 
     async def _sign_by_each(self, order: SigningOrder) -> tuple[Signature, ...]:
@@ -136,4 +138,4 @@ def _held(key: wire.Key) -> HeldKey:
     computed = keys.key_id(public)
     if computed != key.key_id:
         raise SignerRefused("the signer gave a key whose ID is not its own")
-    return HeldKey(key_id=computed, key=public, gun=Gun(key.gun), role=RoleName(key.role))
+    return HeldKey(computed, public, Gun(key.gun), RoleName(key.role), key.highest_version)

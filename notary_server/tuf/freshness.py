@@ -113,9 +113,9 @@ def renewal(
         root = parse_root(stored_root).body
         expires = now_ns + lifetimes.timestamp * SECOND
         keys = signers(gun, root, TIMESTAMP, held)
-        next_timestamp = NextTimestamp(gun, following(state, TIMESTAMP), expires, keys)
+        next_timestamp = NextTimestamp(gun, following(state, TIMESTAMP, keys), expires, keys)
         snapshot_keys = signers(gun, root, SNAPSHOT, held) if SNAPSHOT in wanted else ()
-        version = following(state, SNAPSHOT) if snapshot_keys else 0
+        version = following(state, SNAPSHOT, snapshot_keys) if snapshot_keys else 0
     except (ParseError, VersionsExhaustedError):
         return None
     if not keys:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256, sha512
@@ -76,14 +76,18 @@ def kept_entries(snapshot: Snapshot) -> dict[RoleName, FileMeta]:
     }
 
 
-def following(state: TrustState, role: RoleName) -> int:
-    """The version after the highest stored one, 1 if there is none.
+def following(state: TrustState, role: RoleName, keys: Iterable[HeldKey]) -> int:
+    """The version after the highest one that is stored, or that one of `keys` has signed; 1 if there is none.
+
+    They differ where a repository was deleted, or the database restored. Clients may have seen the higher one, and
+    take no lower one any more.
 
     Raises:
         VersionsExhaustedError: there is none after it.
     """
     stored = state.latest.get(role)
-    version = 1 if stored is None else stored.version + 1
+    highest = max((key.highest_version for key in keys), default=0)
+    version = max(highest, 0 if stored is None else stored.version) + 1
     if version > MAX_VERSION:
         raise VersionsExhaustedError(f"{role} has reached version {MAX_VERSION}, the last that can be stored")
     return version

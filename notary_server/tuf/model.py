@@ -151,12 +151,17 @@ class TrustState:
 
 @dataclass(frozen=True, slots=True)
 class HeldKey:
-    """A key that the signer holds, and what it was made for."""
+    """A key that the signer holds, and what it was made for.
+
+    Attributes:
+        highest_version: of what it has signed, as far as is known; 0 if that is nothing. It signs no version below.
+    """
 
     key_id: KeyId
     key: PublicKey
     gun: Gun
     role: RoleName
+    highest_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -247,7 +247,7 @@ class _Planning:
             )
         entries = self._previous_entries() | self._seen(targets)
         expires = self.now_ns + self.lifetimes.snapshot * SECOND
-        return generate.next_snapshot(self.gun, entries, self._following(SNAPSHOT), expires, keys)
+        return generate.next_snapshot(self.gun, entries, self._following(SNAPSHOT, keys), expires, keys)
 
     def _previous_entries(self) -> dict[RoleName, FileMeta]:
         """What the stored snapshot lists, but targets as it is stored: an old server may have listed another.
@@ -289,7 +289,7 @@ class _Planning:
                 "publish a root that lists its key (notary key rotate GUN timestamp -r)",
             )
         expires = self.now_ns + self.lifetimes.timestamp * SECOND
-        return NextTimestamp(self.gun, self._following(TIMESTAMP), expires, keys)
+        return NextTimestamp(self.gun, self._following(TIMESTAMP, keys), expires, keys)
 
     def _refuse_misuse(self, root: Root) -> None:
         """A stored root that lists server keys wrongly does no harm, as they do not sign then; a new one may not."""
@@ -297,9 +297,9 @@ class _Planning:
         if reason is not None:
             raise invalid("ErrBadRoot", reason)
 
-    def _following(self, role: RoleName) -> int:
+    def _following(self, role: RoleName, keys: tuple[HeldKey, ...]) -> int:
         try:
-            return generate.following(self.state, role)
+            return generate.following(self.state, role, keys)
         except VersionsExhaustedError as error:
             raise invalid("ErrValidation", str(error)) from None
 

@@ -1,9 +1,10 @@
-"""Two servers over one signer that never goes back: whoever planned first and signs last plans again."""
+"""Servers over one signer that never goes back: whoever planned below what was signed plans again, above it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,15 +12,15 @@ import pytest
 from notary_common import migrate
 from notary_common.database import open_database, parse_url
 from notary_common.database.engine import create_engine
-from notary_server.errors import InvalidUpdate, SignerRefused
+from notary_server.errors import VersionPassed
 from notary_server.operations.context import Context
 from notary_server.operations.publish import publish
 from notary_server.operations.reseal import Outcome, refresh
 from notary_server.signing.local_signer import LocalSigner
 from notary_server.storage.sql_store import SqlStore
 from notary_server.tuf.document import Document
-from notary_server.tuf.model import Signature, SigningOrder
-from notary_server.tuf.names import SNAPSHOT, TIMESTAMP, Gun, RoleName
+from notary_server.tuf.model import HeldKey, Signature, SigningOrder
+from notary_server.tuf.names import SNAPSHOT, TIMESTAMP, Gun, KeyId, RoleName
 from tests.publisher import Publisher
 from tests.publisher.keys import ecdsa_key, key_object
 
@@ -38,19 +39,31 @@ class Clock:
 
 
 class Signer(LocalSigner):
-    """Refuses versions below the highest; before it signs the next order, it lets something else happen."""
+    """Refuses versions below the highest; before it signs the next order, it lets something else happen.
+
+    Attributes:
+        highest: of each role.
+        told: what it told of that when it was asked last: a server remembers.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.highest: dict[str, int] = {}
+        self.told: dict[str, int] = {}
         self.meanwhile: list[Callable[[], Awaitable[object]]] = []
+
+    async def describe_keys(self, key_ids: Collection[KeyId]) -> dict[KeyId, HeldKey]:
+        """With the highest versions as they were told last."""
+        held = await super().describe_keys(key_ids)
+        return {one: replace(key, highest_version=self.told.get(key.role, 0)) for one, key in held.items()}
 
     async def sign(self, order: SigningOrder) -> tuple[Signature, ...]:
         """As it is."""
         if self.meanwhile:
             await self.meanwhile.pop()()
         if order.version < self.highest.get(order.role, 0):
-            raise SignerRefused("the payload would be a rollback")
+            self.told = dict(self.highest)
+            raise VersionPassed("a key has signed a higher version meanwhile")
         self.highest[order.role] = order.version
         return await super().sign(order)
 
@@ -114,19 +127,26 @@ async def test_a_renewal_that_was_overtaken_looks_again(servers: Servers) -> Non
     assert await servers.version() == 3
 
 
-async def test_a_refusal_without_another_writer_stands(servers: Servers) -> None:
-    """A server whose database was restored is told no, however often it asks, and stores nothing."""
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_restored_database_goes_on_above_what_was_signed(servers: Servers, *, told: bool) -> None:
+    """Clients that have seen version 7 see no lower one, whether the server knew of it before it asked or not."""
     servers.signer.highest[TIMESTAMP] = 7
-    with pytest.raises(SignerRefused, match="rollback"):
-        await publish(servers.first, GUN, [Document(RoleName("targets"), servers.owner.targets(2))])
-    assert await servers.version() == 1
+    servers.signer.told = dict(servers.signer.highest) if told else {}
+    await publish(servers.first, GUN, [Document(RoleName("targets"), servers.owner.targets(2))])
+    assert await servers.version() == 8
+    servers.signer.highest[TIMESTAMP] = 20
+    servers.clock.ahead_ns = 9 * DAY
+    assert await refresh(servers.first, GUN) is Outcome.DONE
+    assert await servers.version() == 21
 
 
-async def test_the_keys_of_a_deleted_repository_begin_no_other(servers: Servers) -> None:
-    """Its old root, published again, is a bad root that says what to do."""
-    servers.signer.highest[TIMESTAMP] = 7
+async def test_a_deleted_repository_published_again_goes_on_above(servers: Servers) -> None:
+    """Its old root lists the old keys: what they signed is not signed again with another content."""
+    servers.signer.highest = {TIMESTAMP: 7, SNAPSHOT: 5}
     await servers.store.delete(GUN)
     again = [Document(RoleName(role), data) for role, data in servers.owner.first().items()]
-    with pytest.raises(InvalidUpdate, match="initialise it anew"):
-        await publish(servers.first, GUN, again)
-    assert await servers.store.current(GUN, TIMESTAMP) is None
+    await publish(servers.first, GUN, again)
+    assert await servers.version() == 8
+    snapshot = await servers.store.current(GUN, SNAPSHOT)
+    assert snapshot is not None
+    assert snapshot.version == 6

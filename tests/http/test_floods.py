@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from notary_common import accept
 from notary_common.tls import server_context
-from notary_server.http import accept, body
+from notary_server.http import body
 from notary_server.http.call import Settings
 from tests.publisher import Client, Publisher
 from tests.support.pki import LOCAL_NAMES, local_pki

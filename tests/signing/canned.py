@@ -111,8 +111,8 @@ def _success(path: str, body: bytes) -> msgspec.Struct:
     if path.endswith("/sign"):
         return wire.SignResponse(path.split("/")[3], "ecdsa", b"signature")
     if path.endswith("/retire"):
-        return wire.Key(KEY, "ecdsa", _PUBLIC, "gun", "timestamp", "retired")
-    return wire.Key(KEY, "ecdsa", _PUBLIC, msgspec.json.decode(body)["gun"], "timestamp", "pending")
+        return wire.Key(KEY, "ecdsa", _PUBLIC, "gun", "timestamp", "retired", 0)
+    return wire.Key(KEY, "ecdsa", _PUBLIC, msgspec.json.decode(body)["gun"], "timestamp", "pending", 0)
 
 
 def _reply(status: int, body: bytes) -> bytes:

@@ -27,7 +27,15 @@ from notary_signer.ports import AuditEvent, KeyRegistry
 
 GUN = "docker.io/library/alpine"
 CALLER = Caller(Identity("cn:server", "server"), "request-1")
-HELD = Key(key_id="a" * 64, algorithm="ecdsa", public=b"p", gun=GUN, role="timestamp", state="pending")
+HELD = Key(
+    key_id="a" * 64,
+    algorithm="ecdsa",
+    public=b"p",
+    gun=GUN,
+    role="timestamp",
+    state="pending",
+    highest_version=0,
+)
 
 
 class Log:

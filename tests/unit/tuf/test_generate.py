@@ -207,11 +207,22 @@ def test_versions_follow_the_stored_ones() -> None:
         TIMESTAMP: FileSummary(MAX_VERSION, Sha256Hex(""), 0),
     }
     state = TrustState(GUN, latest, {})
-    assert generate.following(state, TARGETS) == 1
-    assert generate.following(state, SNAPSHOT) == 7
-    assert generate.following(state, ROOT) == MAX_VERSION
+    assert generate.following(state, TARGETS, ()) == 1
+    assert generate.following(state, SNAPSHOT, ()) == 7
+    assert generate.following(state, ROOT, ()) == MAX_VERSION
     with pytest.raises(generate.VersionsExhaustedError):
-        generate.following(state, TIMESTAMP)
+        generate.following(state, TIMESTAMP, ())
+
+
+def test_versions_follow_those_that_a_key_has_signed() -> None:
+    """Also where less is stored, or nothing: clients have seen them."""
+    state = TrustState(GUN, {SNAPSHOT: FileSummary(6, Sha256Hex(""), 0)}, {})
+    keys = [replace(held(ecdsa_key()), highest_version=high) for high in (9, 4)]
+    assert generate.following(state, SNAPSHOT, keys) == 10
+    assert generate.following(state, SNAPSHOT, keys[1:]) == 7
+    assert generate.following(state, TIMESTAMP, keys) == 10
+    with pytest.raises(generate.VersionsExhaustedError):
+        generate.following(state, SNAPSHOT, [replace(keys[0], highest_version=MAX_VERSION)])
 
 
 def test_new_files_carry_their_digest() -> None:
