@@ -86,7 +86,9 @@ def test_of_eight_racing_publishers_one_wins_and_the_others_read_why(rig: Rig, s
     assert rig.tables.publishes(repository.gun) == ROUNDS + 1
     assert repository.problems(ROUNDS + 1) == []
     feed = rig.tables.feed(repository.gun)
-    assert [change.version for change in feed] == list(range(1, ROUNDS + 2))
+    versions = [change.version for change in feed]
+    assert len(versions) == ROUNDS + 1
+    assert versions == sorted(set(versions))
     assert reader.bad == []
     assert reader.seen == [(change.id, change.version) for change in feed]
 
@@ -108,6 +110,5 @@ def test_a_deletion_that_races_publishes_leaves_no_orphan(rig: Rig, servers: lis
                 assert Verifier(servers[1], gun).problems() == []
             else:
                 assert repository.problems(0) == []
-                # The old keys have gone past version 1: a new repository begins with new ones.
-                repository.owner.learn(repository.client)
+                # The same root again: its keys go on above what they have signed.
                 assert repository.publish(1).status == 200
