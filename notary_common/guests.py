@@ -16,7 +16,8 @@ from .log import get_logger
 RESERVED_FILES: Final = 256
 """Descriptors that connections leave to the database, the signer, files and the process itself."""
 LOOKED_AT: Final = 64
-"""Connections that are looked at, the oldest first, for one that only waits: a flood must not make this costly."""
+"""Connections that are looked at for one that only waits, first those that were not for longest: a flood must not make
+this costly."""
 
 _log = get_logger()
 
@@ -116,16 +117,17 @@ def connections(wanted: int) -> int:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         if soft < needed:
-            _log.warning(
-                "fewer connections than limits.max_connections: raise the limit on open files", files=soft
-            )
+            _log.warning("fewer connections than there may be: raise the limit on open files", files=soft)
             return max(soft - RESERVED_FILES, 16)
     return wanted
 
 
 def _make_room(guests: dict[Guest, None]) -> bool:
     """Dismiss the oldest of those that only wait; False if none is found."""
-    waiting = next((guest for guest in islice(guests, LOOKED_AT) if guest.waits), None)
-    if waiting is not None:
-        waiting.dismiss()
-    return waiting is not None
+    for guest in list(islice(guests, LOOKED_AT)):
+        if guest.waits:
+            guest.dismiss()
+            return True
+        # Behind all others, or a few that send slowly would hide for ever those behind them that wait.
+        guests[guest] = guests.pop(guest)
+    return False

@@ -94,6 +94,17 @@ def test_a_flood_is_not_searched_to_its_end() -> None:
     assert not waiting.closed
 
 
+def test_busy_ones_do_not_hide_those_that_wait() -> None:
+    """Who is refused because all that were looked at are busy finds a place when they come again."""
+    hall = Hall(Guests(LOOKED_AT + 1, 0))
+    busy = [hall.served("a", busy=True) for _ in range(LOOKED_AT)]
+    waiting = hall.served("a")
+    assert hall.enter("b") is None
+    assert hall.enter("b") is not None
+    assert waiting.closed
+    assert not any(seat.closed for seat in busy)
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["enter", "busy", "leave"])), max_size=200))
 def test_the_bounds_hold_whatever_happens(steps: list[tuple[str, str]]) -> None:
     """Whoever comes, is served and goes in whatever order: never more than allowed, and all are found again."""
