@@ -107,14 +107,19 @@ class Unauthorized(NotaryError):
 
     Attributes:
         challenge: the value of `WWW-Authenticate` (RFC 6750, 3).
+        subject, issuer: whom a good token names, and who vouches for that; empty without one.
     """
 
     code = "UNAUTHORIZED"
     status = 401
 
-    def __init__(self, message: str, challenge: str, detail: Detail) -> None:
+    def __init__(
+        self, message: str, challenge: str, detail: Detail, *, subject: str = "", issuer: str = ""
+    ) -> None:
         super().__init__(message, detail)
         self.challenge = challenge
+        self.subject = subject
+        self.issuer = issuer
 
     @property
     def headers(self) -> Mapping[str, str]:

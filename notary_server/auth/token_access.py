@@ -110,10 +110,10 @@ class TokenAccess:
             refusal = access_refusal(need, outcome.grants)
             if refusal is None:
                 return outcome.identity
-            subject = outcome.identity.name
+            identity = outcome.identity
         else:
-            refusal, subject = outcome, ""
-        raise self._refused(refusal, need, issuer, headers.get("host"), subject)
+            refusal, identity = outcome, ANONYMOUS
+        raise self._refused(refusal, need, issuer, headers.get("host"), identity)
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -217,7 +217,7 @@ class TokenAccess:
         return ring, verify(token, keys.issuer.service, ring, self._policy.rules, now)
 
     def _refused(
-        self, refusal: Refusal, need: Required, issuer: Issuer, host: str | None, subject: str
+        self, refusal: Refusal, need: Required, issuer: Issuer, host: str | None, identity: Identity
     ) -> Unauthorized:
         # Every client asks without a token first: that is no news.
         log = _log.info if refusal.reason is Reason.NO_TOKEN else _log.warning
@@ -227,12 +227,14 @@ class TokenAccess:
             why=refusal.text,
             resource=need.name,
             wanted=need.scope,
-            subject=shown(subject),
+            subject=shown(identity.name),
             **refusal.facts,
         )
         realm = redirected_realm(host) if self._policy.autoredirect else None
         header = challenge(realm or issuer.realm, issuer.service, need, refusal.error)
-        return Unauthorized(_MESSAGES[refusal.error], header, need.detail)
+        return Unauthorized(
+            _MESSAGES[refusal.error], header, need.detail, subject=identity.name, issuer=identity.issuer
+        )
 
 
 def _unreached(keys: IssuerKeys) -> TokenKeysUnavailable:

@@ -208,7 +208,8 @@ def access_refused(
     send any number.
     """
     if "authorization" in headers and audit.takes_refusal(client):
-        audit.write(Entry("access", wanted.gun, client, request_id), "refused", error)
+        identity = Identity(error.subject, error.issuer)
+        audit.write(Entry("access", wanted.gun, client, request_id, identity), "refused", error)
 
 
 def name_refused(audit: AuditLog, operation: str | None, target: str, client: str, request_id: str) -> None:

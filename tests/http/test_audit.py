@@ -163,12 +163,13 @@ def test_access_that_is_refused_is_recorded_if_somebody_claimed_it(tmp_path: Pat
     """A first request without credentials is how clients learn where to get them: anybody can send any number."""
     path = tmp_path / "audit.log"
     audit = AuditLog(Journal(path, 1 << 20, 1))
-    refusal = Unauthorized("the token does not grant push", "Bearer", [])
+    refusal = Unauthorized("the token does not grant push", "Bearer", [], subject="bob", issuer="tokens")
     for headers in ({}, {"authorization": "Bearer secret-token"}):
         access_refused(audit, Wanted("push", Gun("a/b")), headers, "192.0.2.1", "id", refusal)
     (line,) = path.read_text().splitlines()
     entry = json.loads(line)
     assert (entry["action"], entry["outcome"], entry["code"]) == ("access", "refused", "UNAUTHORIZED")
+    assert (entry["identity"], entry["issuer"]) == ("bob", "tokens")
     assert "secret" not in line
 
 

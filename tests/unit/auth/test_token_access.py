@@ -128,6 +128,7 @@ async def test_publishing_where_signing_is_apart_takes_both(tmp_path: Path) -> N
     await host.ask(pusher, "pull", "prod/app")
     refused = await host.refusal(pusher, "push", "prod/app")
     assert 'scope="repository:prod/app:pull,push,sign",error="insufficient_scope"' in refused.challenge
+    assert (refused.subject, refused.issuer) == ("alice", ISSUER)
     for token in (signer, owner):
         await host.ask(token, "push", "prod/app")
     await host.refusal(SIGNER.token(claims(access("prod/app", "pull", "sign"))), "push", "prod/app")
