@@ -91,7 +91,7 @@ ROOMS = (
     ),
     Room(
         "notary_server.tokens",
-        (*_server("auth", "tuf.names", "http.forwarded", "http.peer"), "notary_common"),
+        (*_server("auth", "tuf.names", "http.accept", "http.forwarded", "http.peer"), "notary_common"),
         forbidden=frozenset({"sqlalchemy"}),
     ),
     Room("notary_server", ("notary_server", "notary_common")),

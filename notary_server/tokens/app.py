@@ -13,11 +13,12 @@ from typing import Final
 
 from aiohttp import web
 
-from notary_common.accept import Acceptor
 from notary_common.bind import bind
+from notary_common.guests import Guests, connections
 from notary_common.tls import PemFiles, ReloadingContext, make_server
 from notary_common.tls.watch import Watcher
 from notary_common.values import Listen
+from notary_server.http.accept import GuestAcceptor
 from notary_server.http.forwarded import Proxies
 
 from .access import OIDC_USER, Access, load_access
@@ -34,8 +35,10 @@ from .service import Naming, TokenService
 from .watched import Watched
 from .workload_tokens import WorkloadTokens
 
-BACKLOG: Final = 128
-"""Connections that wait to be accepted: clients ask once and go."""
+MAX_CONNECTIONS: Final = 1024
+"""Open connections: clients ask once and go, so there are never many of those who mean it."""
+MAX_CLIENT_CONNECTIONS: Final = 128
+"""Of one address, behind which there may be a whole office."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +147,11 @@ async def serve(config: TokensConfig, ready: Callable[[str], None]) -> None:
     if tls is not None:
         watcher.add(tls)
     async with open_service(config, open_files(config)) as service, watcher.running():
+        proxies = Proxies(server.trusted_proxies, server.forwarded_header)
+        guests = Guests(connections(MAX_CONNECTIONS), MAX_CLIENT_CONNECTIONS)
         listener = Listener(
             service,
-            Proxies(server.trusted_proxies, server.forwarded_header),
+            proxies,
             max_request_bytes=limits.max_request_bytes,
             request_timeout=limits.request_timeout,
         )
@@ -155,10 +160,7 @@ async def serve(config: TokensConfig, ready: Callable[[str], None]) -> None:
         await runner.setup()
         port = listeners[0].getsockname()[1]
         context = None if tls is None else tls.current
-        accepting = [
-            Acceptor(one, context, listener, backlog=BACKLOG, handshake_timeout=limits.request_timeout)
-            for one in listeners
-        ]
+        accepting = [GuestAcceptor(one, context, guests, proxies, listener.connection) for one in listeners]
         try:
             scheme = "http" if tls is None else "https"
             ready(f"{scheme}://{Listen(server.address.host or 'localhost', port)}/token")

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import asyncio
-import binascii
 import logging
 import uuid
 from base64 import b64decode
@@ -19,6 +18,7 @@ from urllib.parse import parse_qs
 import msgspec
 from aiohttp import web
 
+from notary_common.guests import Guest
 from notary_common.log import get_logger
 from notary_server.http.forwarded import Proxies
 from notary_server.http.peer import client_address
@@ -35,6 +35,8 @@ _ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: 
 _FORM: Final = "application/x-www-form-urlencoded"
 _MAX_HEADER: Final = 24 << 10
 """Bytes of one header field: an identity token of 16 KiB as a Basic password."""
+_MAX_HEADERS: Final = 64 << 10
+"""Bytes of all header fields together, as far as they have arrived."""
 _MAX_FIELDS: Final = 100
 """Parameters in one request; clients send ten."""
 
@@ -130,16 +132,49 @@ class Api:
 
 
 class Connection(web.RequestHandler):
-    """A connection for one request, which closes if that does not begin in time."""
+    """A connection for one request, which closes if that does not begin in time.
 
-    def __init__(self, seconds: float, *arguments: Any, **settings: Any) -> None:
+    Attributes:
+        busy: whether its request's header has arrived; then it keeps its place until the answer.
+    """
+
+    def __init__(self, guest: Guest, seconds: float, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
-        self.opening = self._loop.call_later(seconds, self.force_close)
+        self._guest = guest
+        self._seconds = seconds
+        self._header_bytes = 0
+        self.busy = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The handshake of TLS is over; until then its guest can be sent away without this."""
+        self._guest.served_by(self)
+        self._opening = self._loop.call_later(self._seconds, self.force_close)
+        super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """It is closed, by either side."""
-        self.opening.cancel()
+        self._opening.cancel()
+        self._guest.leave()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bound what is kept of a header that does not end: aiohttp bounds each of its fields only."""
+        if not self.busy:
+            self._header_bytes += len(data)
+            if self._header_bytes > _MAX_HEADERS + len(data):
+                self.force_close()
+                return
+        super().data_received(data)
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def request_began(self) -> None:
+        """The whole header has arrived."""
+        self._opening.cancel()
+        self.busy = True
 
 
 class Listener(web.Server):
@@ -168,20 +203,21 @@ class Listener(web.Server):
             max_field_size=_MAX_HEADER,
         )
 
-    def __call__(self) -> web.RequestHandler:
-        """A new connection."""
-        return Connection(self._seconds, self, loop=self._loop, **self._kwargs)
+    def connection(self, guest: Guest) -> Connection:
+        """A new connection, which takes the place of `guest`."""
+        return Connection(guest, self._seconds, self, loop=self._loop, **self._kwargs)
 
     def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
         """A request whose header has arrived."""
-        protocol.opening.cancel()
+        protocol.request_began()
         return web.BaseRequest(
             message, payload, protocol, writer, task, self._loop, client_max_size=self._bytes
         )
 
 
 def _basic_way(request: web.BaseRequest, address: str, request_id: str) -> Asked:
-    form = _fields(request.query_string.encode("utf-8", "surrogateescape"))
+    # As sent: what aiohttp calls the query string is decoded already, and would be decoded twice.
+    form = _fields(request.rel_url.raw_query_string.encode("utf-8", "surrogateescape"))
     return Asked(
         credentials=_basic(request.headers.get("Authorization")),
         scopes=tuple(form.get("scope", ())),
@@ -229,7 +265,7 @@ def _basic(header: str | None) -> Credentials | None:
     scheme, _, encoded = header.partition(" ")
     try:
         name, colon, password = b64decode(encoded.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         raise BadCredentials("the Authorization header is malformed") from None
     if scheme.lower() != "basic" or not colon:
         raise BadCredentials("the Authorization header is not Basic")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import ssl
@@ -11,6 +12,7 @@ import uuid
 import pytest
 
 from deploy.local.pki import Authority
+from notary_server.tokens.app import MAX_CLIENT_CONNECTIONS
 from tests.support.pki import LOCAL_NAMES
 from tests.support.token_service import ISSUER, SERVICE, Answer, TokenService
 
@@ -244,6 +246,58 @@ def test_a_client_that_sends_nothing_is_cut_off(service: TokenService) -> None:
     ):
         slow.sendall(b"GET /token HTTP/1.1\r\n")
         assert slow.recv(1000) == b""
+
+
+def _bare(service: TokenService, say: bytes) -> bytes:
+    """All that the service answers to these bytes until it closes."""
+    context = ssl.create_default_context(cafile=str(service.ca_file))
+    with (
+        socket.create_connection(("localhost", service.port), timeout=30) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as talking,
+    ):
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            talking.sendall(say)
+        answer = b""
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            while more := talking.recv(65536):
+                answer += more
+        return answer
+
+
+def test_credentials_in_no_alphabet_are_wrong_ones(service: TokenService) -> None:
+    """What is no Base64 at all is refused like any other, and no defect."""
+    answer = _bare(service, "GET /token HTTP/1.1\r\nHost: x\r\nAuthorization: Basic \u00e9\r\n\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 401 ")
+
+
+def test_a_scope_is_decoded_once(service: TokenService) -> None:
+    """A name that holds an escape is that name, and not the one that comes of it."""
+    service.access(users=[{"names": ["alice"], "repositories": ["*"], "actions": ["pull"]}])
+    names = ["team/a%2Fb", "team/c++"]
+    answer = _get(service, "alice", *(f"repository:{name}:pull" for name in names))
+    assert answer.granted == {name: ["pull"] for name in names}
+
+
+def test_a_header_without_end_is_cut_off(service: TokenService) -> None:
+    """However many fields it has, of which each is short enough."""
+    fields = b"".join(b"X-%d: %s\r\n" % (number, b"x" * 20_000) for number in range(20))
+    assert _bare(service, b"GET /token HTTP/1.1\r\n" + fields) == b""
+
+
+def test_a_client_with_many_connections_loses_its_own(service: TokenService) -> None:
+    """Those that say nothing, the oldest first; others are served meanwhile."""
+    more = 4
+    with contextlib.ExitStack() as opened:
+        flood = [
+            opened.enter_context(socket.create_connection(("127.0.0.1", service.port), 5, ("127.0.0.2", 0)))
+            for _ in range(MAX_CLIENT_CONNECTIONS + more)
+        ]
+        assert service.request("/health").status == 200
+        for one in flood[:more]:
+            assert one.recv(1) == b""
+        flood[-1].setblocking(False)
+        with pytest.raises(BlockingIOError):
+            flood[-1].recv(1)
 
 
 def test_the_word_of_a_trusted_proxy_counts(service: TokenService) -> None:
