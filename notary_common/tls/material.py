@@ -6,11 +6,13 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+_BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
 
 
 class TlsError(Exception):
@@ -148,9 +150,13 @@ def _certificates(path: Path | None, data: bytes | None) -> list[x509.Certificat
     if path is None or data is None:
         return []
     try:
-        return x509.load_pem_x509_certificates(data)
+        certificates = x509.load_pem_x509_certificates(data)
     except ValueError:
         raise TlsError(path, "holds no PEM certificate, or a broken one") from None
+    if data.count(_BEGIN) > len(certificates):
+        # The parser passes over what has no end: a file that is being written, or was cut off.
+        raise TlsError(path, "holds a PEM certificate without its end")
+    return certificates
 
 
 def _private_key(path: Path, pem: bytes) -> PrivateKeyTypes:

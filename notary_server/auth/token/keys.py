@@ -25,6 +25,7 @@ MAX_RSA_BITS: Final = 8192
 MAX_KEYS: Final = 100
 """Keys of one source; token services have two or three."""
 
+_BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
 _CURVES: Final = ("secp256r1", "secp384r1", "secp521r1")
 _PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _KINDS: Final = ("RSA", "EC", "OKP")
@@ -95,6 +96,9 @@ def read_bundle(pem: bytes) -> KeyRing:
         certificates = x509.load_pem_x509_certificates(pem)
     except ValueError:
         raise KeysError("holds no PEM certificate, or a broken one") from None
+    if pem.count(_BEGIN) > len(certificates):
+        # The parser passes over what has no end: a file that is being written, or was cut off.
+        raise KeysError("holds a PEM certificate without its end")
     named: dict[str, VerifyingKey] = {}
     found: dict[bytes, x509.Certificate] = {}
     for certificate in certificates:

@@ -108,23 +108,24 @@ def _chained(entries: object, ring: KeyRing, now: float) -> VerifyingKey | Refus
         leaf, key = chain[0], certified_key(chain[0])
     except (KeysError, Base64Error, TypeError, ValueError):
         return Refusal(Reason.MALFORMED, "the header's x5c holds something else than usable certificates")
-    problem = _chain_problem(leaf, chain[1:], ring, now)
-    if problem is None:
-        return replace(key, until=leaf.not_valid_after_utc.timestamp())
+    vouching = _vouching(leaf, chain[1:], ring, now)
+    if not isinstance(vouching, str):
+        return replace(key, until=min(one.not_valid_after_utc.timestamp() for one in vouching))
     facts = {"certificate": shown(leaf.subject.rfc4514_string()), "key": key.fingerprint}
-    return Refusal(Reason.CHAIN, f"the token's certificate {facts['certificate']} {problem}", facts)
+    return Refusal(Reason.CHAIN, f"the token's certificate {facts['certificate']} {vouching}", facts)
 
 
-def _chain_problem(
+def _vouching(
     leaf: x509.Certificate, others: list[x509.Certificate], ring: KeyRing, now: float
-) -> str | None:
+) -> list[x509.Certificate] | str:
+    """The certificates from the leaf to one of the ring's, all of which have to be valid, or what is wrong."""
     moment = datetime.fromtimestamp(now, UTC)
     if not leaf.not_valid_before_utc <= moment <= leaf.not_valid_after_utc:
         return (
             f"is valid from {leaf.not_valid_before_utc:%Y-%m-%d} to {leaf.not_valid_after_utc:%Y-%m-%d} only"
         )
     if leaf.public_bytes(Encoding.DER) in ring.certificates:
-        return None
+        return [leaf]
     unchained = "does not chain to a certificate of auth.options.rootcertbundle"
     if not ring.certificates:
         return unchained
@@ -136,10 +137,9 @@ def _chain_problem(
         .build_client_verifier()
     )
     try:
-        verifier.verify(leaf, others)
+        return verifier.verify(leaf, others).chain
     except (verification.VerificationError, ValueError):
         return unchained
-    return None
 
 
 def _is_authority(

@@ -41,6 +41,7 @@ def _private_pem() -> bytes:
         (b"", "no PEM certificate"),
         (b"hello", "no PEM certificate"),
         (SIGNER.pem[:200], "no PEM certificate"),
+        (SIGNER.pem + SIGNER.pem[:200], "without its end"),
         (_private_pem(), "no PEM certificate"),
         (SHORT.pem, "1024 bits"),
     ],

@@ -59,6 +59,15 @@ def test_a_good_token_says_who_sends_it_and_what_they_may() -> None:
     assert found.until == int(NOW) + 9 + 60
 
 
+def test_a_token_is_good_no_longer_than_any_certificate_that_vouches_for_it() -> None:
+    """Also where it is remembered: not only the leaf's end counts."""
+    short = certified(ROOT, ca=True, not_after=DAYS / 2)
+    token = certified(short, not_after=DAYS)
+    found = outcome(token.token(claims(PULL, exp=2**40), x5c=token.chain(short), kid=None))
+    assert isinstance(found, Verified)
+    assert found.until == short.certificate.not_valid_after_utc.timestamp()
+
+
 @pytest.mark.parametrize(
     ("signer", "algorithm"),
     [

@@ -237,6 +237,11 @@ def _half(maker: Maker) -> None:
     maker.files.certificate.write_bytes(pem(maker.pair("a.host.example", "b.host.example")[0])[:200])
 
 
+def _half_of_two(maker: Maker) -> None:
+    assert maker.files.authorities
+    maker.files.authorities.write_bytes(pem(maker.root) + pem(maker.root)[:200])
+
+
 def _missing(maker: Maker) -> None:
     assert maker.files.key
     maker.files.key.unlink()
@@ -275,6 +280,7 @@ def _dead_authority(maker: Maker) -> None:
     [
         (_garbage, "no PEM certificate"),
         (_half, "no PEM certificate"),
+        (_half_of_two, "without its end"),
         (_missing, "cannot be read"),
         (_mismatched, "is not the key of the certificate"),
         (_wrong_chain, "certificate 2 of the chain did not issue certificate 1"),
