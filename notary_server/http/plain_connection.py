@@ -16,6 +16,7 @@ import structlog
 from notary_common.guests import Guest
 
 from . import limits
+from .audit import name_refused
 from .dispatch import Address, Outcome, answer, resolve
 from .peer import client_address
 from .plain_request import PlainRequest, read_plain
@@ -122,6 +123,9 @@ class PlainConnection(asyncio.Protocol):
         prefixes, guarded = services.settings.gun_prefixes, services.access.guarded
         found = resolve("GET", request.target, prefixes, guarded=guarded)
         if isinstance(found, Outcome):
+            if found.operation is not None:
+                client = client_address(transport, request.fields, services.settings.proxies)
+                name_refused(services.audit, found.operation, request.target, client, request_id)
             self._send(request, found, request_id, started)
         else:
             self.busy = True

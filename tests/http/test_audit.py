@@ -97,8 +97,13 @@ def test_every_write_and_refusal_leaves_one_line(audited: Audited) -> None:
 
 def test_a_write_to_no_possible_repository_is_recorded(audited: Audited) -> None:
     """Under the address as it was sent, which nobody can take for a repository's name."""
-    for method, target in (("POST", "/v2/a%5Cb/_trust/tuf/"), ("DELETE", "/v2/a%00b/_trust/tuf/")):
-        audited.ask(method, target, "Content-Length: 0")
+    for method, target, *fields in (
+        ("POST", "/v2/a%5Cb/_trust/tuf/", "Content-Length: 0"),
+        ("DELETE", "/v2/a%00b/_trust/tuf/"),
+        ("GET", "/v2/a%5Cb/_trust/tuf/timestamp.key"),
+        ("GET", "/v2/a%5Cb/_trust/tuf/snapshot.key", "TE: x"),
+    ):
+        audited.ask(method, target, *fields)
         (entry,) = audited.entries(target)
         assert (entry["outcome"], entry["code"]) == ("refused", "INVALID_GUN")
 
