@@ -168,6 +168,7 @@ async def open_services(
             max_upload_bytes=limits.max_upload_bytes,
             max_parts=limits.max_parts,
             max_buffered_bytes=limits.max_buffered_bytes,
+            max_unread_bytes=limits.max_unread_bytes,
             min_upload_rate=limits.min_upload_rate,
             max_connections=connections(limits.max_connections),
             max_client_connections=limits.max_client_connections,

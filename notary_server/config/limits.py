@@ -58,6 +58,12 @@ class Limits(Section):
         description="Bytes of all request bodies that each process holds at the same time, 1048576 to 68719476736; "
         "one client may hold half of them. What small bodies hold is not counted.",
     )
+    max_unread_bytes: Annotated[int, BeforeValidator(between(1 << 20, 1 << 36))] = Field(
+        default=512 << 20,
+        description="Bytes of all answers that wait in each process for clients to read them, 1048576 to 68719476736; "
+        "half of them for one client. Beyond, the connection that has not read for longest is closed. What waits of "
+        "small answers is not counted.",
+    )
     min_upload_rate: Annotated[int, BeforeValidator(between(0, 1 << 30))] = Field(
         default=1024,
         description="Bytes a second that a request body must bring, seen over ten seconds, 0 to 1073741824.",

@@ -12,7 +12,9 @@ from typing import Any, cast
 
 import structlog
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import BadHttpMethod
+from aiohttp.payload import Payload
 
 from notary_common.guests import Guest
 from notary_common.log import get_logger
@@ -27,6 +29,7 @@ from .peer import client_address
 from .record import record
 from .serialize import SERVER
 from .traffic import Traffic
+from .unread import PIECE_BYTES, Unread
 
 _log = get_logger()
 
@@ -37,12 +40,17 @@ class AiohttpConnection(web.RequestHandler):
     Attributes:
         busy: whether a request is being answered.
         ending: whether the client has sent all it will ever send.
+        answer_bytes: of the body that is being sent.
     """
 
-    def __init__(self, guest: Guest, deadline: float, *arguments: Any, **settings: Any) -> None:
+    def __init__(
+        self, guest: Guest, unread: Unread, deadline: float, *arguments: Any, **settings: Any
+    ) -> None:
         super().__init__(*arguments, **settings)
         guest.served_by(self)
         self._guest = guest
+        self._unread = unread
+        self.answer_bytes = 0
         self._header_bytes = 0
         self._opening = self._loop.call_at(deadline, self.force_close)
         self.busy = False
@@ -50,8 +58,20 @@ class AiohttpConnection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._opening.cancel()
+        self._unread.forget(self._guest)
         self._guest.leave()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client does not read its answer."""
+        super().pause_writing()
+        if self.transport is not None:
+            self._unread.wait(self._guest, self.answer_bytes)
+
+    def resume_writing(self) -> None:
+        """It does."""
+        super().resume_writing()
+        self._unread.forget(self._guest)
 
     def data_received(self, data: bytes) -> None:
         """Bound what is kept of a header that does not end: aiohttp bounds each of its fields only."""
@@ -147,7 +167,9 @@ class AiohttpServer(web.Server):
             received: what has arrived on it and is not answered.
             deadline: when to close it, in the loop's time, unless a request is complete by then.
         """
-        connection = AiohttpConnection(guest, deadline, self, loop=self._loop, **self._kwargs)
+        connection = AiohttpConnection(
+            guest, self._traffic.unread, deadline, self, loop=self._loop, **self._kwargs
+        )
         transport.set_protocol(connection)
         connection.connection_made(transport)
         connection.data_received(received)
@@ -182,10 +204,32 @@ class AiohttpServer(web.Server):
             request.transport,
             time.perf_counter() - started,
         )
+        connection.answer_bytes = len(outcome.answer.body)
         response = _to_response(outcome.answer, request_id)
         if traffic.stopping or connection.ending:
             response.force_close()
         return response
+
+
+class _Pieces(Payload):
+    """A large body, handed on no faster than the client takes it."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self._size = len(body)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """The body as text; aiohttp wants every payload to have this."""
+        return str(self._value, encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Write it; `writer` waits as long as the client does not read."""
+        for start in range(0, len(self._value), PIECE_BYTES):
+            await writer.write(memoryview(self._value)[start : start + PIECE_BYTES])
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        """Write it: `content_length` is its own."""
+        await self.write(writer)
 
 
 def _to_response(answer: Answer, request_id: str) -> web.Response:
@@ -195,7 +239,10 @@ def _to_response(answer: Answer, request_id: str) -> web.Response:
         headers["X-Request-ID"] = request_id
     if answer.content_type is not None:
         headers["Content-Type"] = answer.content_type
-    response = web.Response(status=answer.status, body=answer.body, headers=headers)
+    large = len(answer.body) > PIECE_BYTES
+    response = web.Response(
+        status=answer.status, body=_Pieces(answer.body) if large else answer.body, headers=headers
+    )
     if answer.close or answer.status in {408, 413}:
         response.force_close()
     return response

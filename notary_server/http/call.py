@@ -25,6 +25,7 @@ class Settings:
         gun_prefixes: repositories that are served, by the beginning of their name; all if empty.
         max_upload_bytes, max_parts: bounds on one publish.
         max_buffered_bytes: bound on the bodies that one process holds at the same time.
+        max_unread_bytes: bound on the answers that wait in one process for clients to read them.
         min_upload_rate: bytes a second that a body must bring; 0: any.
         max_connections, max_client_connections: bounds on open connections, of all and of one client; 0: no other.
         header_timeout: seconds from a connection to the end of its first request's header.
@@ -37,6 +38,7 @@ class Settings:
     max_upload_bytes: int = 100 << 20
     max_parts: int = 256
     max_buffered_bytes: int = 512 << 20
+    max_unread_bytes: int = 512 << 20
     min_upload_rate: int = 1024
     max_connections: int = 4096
     max_client_connections: int = 0

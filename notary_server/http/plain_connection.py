@@ -23,6 +23,7 @@ from .plain_request import PlainRequest, read_plain
 from .record import record
 from .serialize import serialize
 from .traffic import Traffic
+from .unread import PIECE_BYTES
 
 if TYPE_CHECKING:
     from .aiohttp_connection import AiohttpServer
@@ -57,17 +58,23 @@ class PlainConnection(asyncio.Protocol):
         self._ending = False
         self._full = False
         self._waiting = b""
+        self._rest = memoryview(b"")
+        self._last = False
         opened.add(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the first request, not for ever."""
         self._guest.served_by(self)
         self._transport = cast("asyncio.Transport", transport)
+        # Plain TCP has it so; TLS would wait for half a megabyte before it said that nobody reads.
+        self._transport.set_write_buffer_limits(PIECE_BYTES)
         self._deadline = self._loop.time() + self._traffic.services.settings.header_timeout
         self._timer = self._loop.call_at(self._deadline, self._time_out)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody waits for an answer any more; a handler at work ends by itself."""
+        self._rest = memoryview(b"")
+        self._traffic.unread.forget(self._guest)
         self._guest.leave()
         self._leave()
 
@@ -76,7 +83,7 @@ class PlainConnection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if self.busy or self._full:
+        if self.busy or self._full or self._rest:
             transport.pause_reading()
             self._waiting += data
         else:
@@ -87,8 +94,9 @@ class PlainConnection(asyncio.Protocol):
 
         TLS knows no such state; there the connection is closed at once.
         """
-        self._ending = True
-        return self.busy and self._transport is not None and not self._transport.get_extra_info("sslcontext")
+        self._ending = self._last = True
+        answering = self.busy or bool(self._rest)
+        return answering and self._transport is not None and not self._transport.get_extra_info("sslcontext")
 
     def pause_writing(self) -> None:
         """The client does not read its answers: take no further request until it does."""
@@ -97,11 +105,15 @@ class PlainConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """It does."""
         self._full = False
-        self._go_on()
+        if self._rest:
+            self._hand_on()
+        else:
+            self._go_on()
 
     def close(self) -> None:
         """Send what has been answered, then close."""
-        if self._transport is not None:
+        self._last = True
+        if self._transport is not None and not self._rest:
             self._transport.close()
 
     def abort(self) -> None:
@@ -149,9 +161,31 @@ class PlainConnection(asyncio.Protocol):
         record(services, outcome, "GET", request.target, request.fields, transport, seconds)
         if transport is None:
             return
-        last = request.last or outcome.answer.close or self._ending or self._traffic.stopping
-        transport.write(serialize(outcome.answer, request_id, last=last))
-        if last:
+        self._last = request.last or outcome.answer.close or self._ending or self._traffic.stopping
+        answered = serialize(outcome.answer, request_id, last=self._last)
+        if len(answered) > PIECE_BYTES:
+            self._rest = memoryview(answered)
+            self._hand_on()
+        else:
+            transport.write(answered)
+            self._sent(transport)
+
+    def _hand_on(self) -> None:
+        """Hand on as much of a large answer as the client takes, and count what is left."""
+        transport, unread = self._transport, self._traffic.unread
+        while self._rest and not self._full and transport is not None and not transport.is_closing():
+            piece, self._rest = self._rest[:PIECE_BYTES], self._rest[PIECE_BYTES:]
+            transport.write(piece)
+        if self._rest:
+            unread.wait(self._guest, len(self._rest))
+        elif transport is not None:
+            unread.forget(self._guest)
+            self._sent(transport)
+            self._go_on()
+
+    def _sent(self, transport: asyncio.Transport) -> None:
+        """An answer is on its way, whole."""
+        if self._last:
             transport.close()
             return
         self._deadline = self._loop.time() + limits.KEEPALIVE_TIMEOUT
@@ -163,7 +197,8 @@ class PlainConnection(asyncio.Protocol):
     def _go_on(self) -> None:
         """Take what has waited, if anything, now that nothing is in its way any more."""
         transport = self._transport
-        if self._waiting and not self.busy and not self._full and transport and not transport.is_closing():
+        hindered = self.busy or self._full or self._rest
+        if self._waiting and not hindered and transport and not transport.is_closing():
             data, self._waiting = self._waiting, b""
             transport.resume_reading()
             self._take(transport, data)
@@ -171,7 +206,7 @@ class PlainConnection(asyncio.Protocol):
     def _time_out(self) -> None:
         """Close the connection if it is idle, else look again later: a timer for each request would cost more."""
         now = self._loop.time()
-        if self.busy or self._full:
+        if self.busy or self._full or self._rest:
             self._timer = self._loop.call_at(now + limits.KEEPALIVE_TIMEOUT, self._time_out)
         elif now < self._deadline:
             self._timer = self._loop.call_at(self._deadline, self._time_out)

@@ -31,12 +31,14 @@ class HttpServer:
     Attributes:
         guests: the places of all open connections.
         bodies: the memory that request bodies take.
+        unread: that of answers which clients do not read.
     """
 
     def __init__(self, services: Services) -> None:
         """Call this, like everything here, in the running event loop."""
         self._traffic = Traffic(services)
         self.bodies = self._traffic.bodies
+        self.unread = self._traffic.unread
         self._aiohttp = AiohttpServer(self._traffic)
         self._plain: WeakSet[PlainConnection] = WeakSet()
         settings = services.settings

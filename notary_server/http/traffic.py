@@ -8,6 +8,7 @@ from typing import Final
 
 from .bodies import Bodies
 from .call import Services
+from .unread import Unread
 
 _LETTERS: Final = bytes(b"abcdefghijklmnopqrstuvwxyz234567"[number % 32] for number in range(256))
 """A letter for each byte. Neither 0 nor 1 is among them, so no ID holds a "401" that an admission controller would
@@ -22,12 +23,14 @@ class Traffic:
     Attributes:
         stopping: whether every answer must be the last of its connection.
         bodies: the memory that request bodies take.
+        unread: that of answers which clients do not read.
     """
 
     def __init__(self, services: Services) -> None:
         self.services = services
         self.stopping = False
         self.bodies = Bodies(services.settings.max_buffered_bytes)
+        self.unread = Unread(services.settings.max_unread_bytes)
         self.new_request_id = _request_ids().__next__
 
 

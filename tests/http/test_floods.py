@@ -7,6 +7,7 @@ are served, not how fast.
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import threading
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from notary_common import accept
-from notary_common.tls import server_context
+from notary_common.tls import client_context, server_context
 from notary_server.http import body
 from notary_server.http.call import Settings
 from tests.publisher import Client, Publisher
@@ -209,3 +210,58 @@ def test_a_client_that_never_reads_is_given_up(monkeypatch: pytest.MonkeyPatch) 
                 one.sendall(b"GET /v2/flood/large/_trust/tuf/targets.json HTTP/1.1\r\nHost: x\r\n\r\n")
             behave(server.client, "flood/behaves")
             until(lambda: len(server.server.guests) == 0)
+
+
+def large(server: Running, client: Client) -> bytes:
+    """Publish a repository whose targets have some megabytes; the request for them."""
+    owner = Publisher("flood/large").learn(client)
+    entry = {"hashes": {"sha256": "A" * 43 + "="}, "length": 1}
+    targets = owner.targets(targets={f"tag-{number:06}": entry for number in range(40_000)})
+    assert client.publish("flood/large", {"root": owner.root(), "targets": targets}).status == 200
+    return b"GET /v2/flood/large/_trust/tuf/targets.json HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    ("encrypted", "field"),
+    [(False, b""), (True, b""), (True, b"TE: x\r\n")],
+    ids=["TCP", "TLS", "TLS, a request that is not plain"],
+)
+def test_answers_that_are_not_read_fill_no_memory(tmp_path: Path, encrypted: bool, field: bytes) -> None:
+    """Whoever has read nothing for longest is closed when too much waits; others get theirs whole, one after the other."""
+    authority = local_pki(tmp_path)
+    pair = authority.issue("server", LOCAL_NAMES)
+    context, trusting = (
+        server_context(pair.certificate, pair.key),
+        client_context(authority.files.certificate, None, None),
+    )
+    few = Settings(max_unread_bytes=6 << 20)
+    with Running(few, tls=(lambda: context) if encrypted else None) as server:
+        scheme = "https" if encrypted else "http"
+        client = Client(f"{scheme}://localhost:{server.port}", str(authority.files.certificate))
+        ask = large(server, client) + field
+
+        def opened() -> socket.socket:
+            one = socket.socket()
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            one.settimeout(DEADLINE)
+            one.bind(("127.0.0.2", 0))
+            one.connect(("127.0.0.1", server.port))
+            return trusting.wrap_socket(one, server_hostname="localhost") if encrypted else one
+
+        with contextlib.ExitStack() as waiting:
+            for _ in range(8):
+                waiting.enter_context(opened()).sendall(ask + b"\r\n")
+            until(lambda: server.server.unread.held > 0)
+            behave(client, "flood/behaves")
+            until(lambda: len(server.server.guests) < 8)
+            assert server.server.unread.held <= few.max_unread_bytes
+            with connect(server, "127.0.0.3") as plain:
+                reader = trusting.wrap_socket(plain, server_hostname="localhost") if encrypted else plain
+                reader.sendall((ask + b"\r\n") * 2 + ask + b"Connection: close\r\n\r\n")
+                answers = read_all(reader)
+        assert answers.count(b"HTTP/1.1 200 OK") == 3
+        (length,) = set(re.findall(rb"Content-Length: (\d+)", answers))
+        bodies = [rest.partition(b"\r\n\r\n")[2] for rest in answers.split(b"HTTP/1.1 200 OK")[1:]]
+        assert {len(one) for one in bodies} == {int(length)}
+        assert len(set(bodies)) == 1
+        until(lambda: server.server.unread.held == 0)
