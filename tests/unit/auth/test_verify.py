@@ -18,9 +18,18 @@ from notary_server.auth.token.algorithms import ALGORITHMS
 from notary_server.auth.token.keys import KeyRing, read_bundle, read_jwks
 from notary_server.auth.token.refusal import Reason, Refusal
 from notary_server.auth.token.verify import Rules, Verified, read, verify
-from tests.support.tokens import ISSUER, SERVICE, Signer, access, b64, certified, claims, key_set
+from tests.support.tokens import ISSUER, SERVICE, Signer, access, b64, certified, key_set
+from tests.support.tokens import claims as claims_now
 
 NOW = time.time()
+
+
+def claims(*entries: Any, **changes: Any) -> dict[str, Any]:
+    """Good claims at `NOW`, however long the other tests take until these run."""
+    moment = int(NOW)
+    return claims_now(*entries, **{"exp": moment + 300, "nbf": moment - 10, "iat": moment, **changes})
+
+
 PULL = access("g", "pull")
 SIGNER = Signer()
 OTHER = Signer()
