@@ -113,7 +113,7 @@ def make_keys(stack: Stack, number: int) -> None:
 
 def rewrap(stack: Stack) -> tuple[dict[str, object], float]:
     """Run the command to its end; its summary and the seconds it took."""
-    command = [console_script("notary-signer"), "keys", "rewrap", "--to", "notary-kek-2", "--json"]
+    command = [console_script("notary-signer"), "keys", "rewrap", "--new-kek", "--json"]
     begun = time.perf_counter()
     done = subprocess.run(
         [*command, "--config", str(stack.signer_config)],

@@ -74,13 +74,18 @@ class SignerService:
         record = await self._registry.unused(gun, role, algorithm)
         if record is not None:
             return _wire(record), False
-        made = await self._token.generate(algorithm, f"{gun} {role}")
+        made = await self._token.generate(algorithm, f"{gun} {role}", await self._kek_in_use())
         # If this fails, nobody knows whether the row is there: so the key is kept, or a row could name
         # a resident key that is gone.
         record = await self._registry.add_unless_unused(made, gun, role)
         if record.key_id != made.key_id:
             await self._token.discard(made)
         return _wire(record), record.key_id == made.key_id
+
+    async def _kek_in_use(self) -> str | None:
+        """The KEK for new keys, where there is a choice: what wraps a key already, every signer's token holds."""
+        labels = await self._token.keks()
+        return await self._registry.newest_kek(labels) if len(labels) > 1 else None
 
     async def key(self, key_id: str) -> Key:
         """One key, retired or not.

@@ -125,6 +125,9 @@ class KeyRegistry(Protocol):
     async def retire(self, key_id: str) -> None:
         """Set `deleted_at` to now, durably, unless it is set."""
 
+    async def newest_kek(self, labels: list[str]) -> str:
+        """The last of `labels` (one at least) that any key was ever wrapped under; the first if none was."""
+
     async def ping(self) -> None:
         """Return if the table can be read, else raise `RegistryUnavailable`."""
 
@@ -186,8 +189,17 @@ class Token(Protocol):
     """The PKCS#11 token. All methods raise `TokenUnavailable` when it does not answer within its deadline,
     and `TokenFault` when it works but cannot do what is asked."""
 
-    async def generate(self, algorithm: Algorithm, label: str) -> NewKey:
-        """Make a key pair inside the token. `label` tells operators what a resident key is for."""
+    async def generate(self, algorithm: Algorithm, label: str, kek_label: str | None = None) -> NewKey:
+        """Make a key pair inside the token.
+
+        Args:
+            algorithm: of the pair.
+            label: tells operators what a resident key is for.
+            kek_label: the KEK that wraps it, unless it is resident; None: the newest that the token has.
+        """
+
+    async def keks(self) -> list[str]:
+        """The labels of its KEKs that may guard keys, the newest last."""
 
     async def sign(self, key_id: str, algorithm: Algorithm, private: PrivatePart, payload: bytes) -> bytes:
         """The signature over `payload` (hashing included) as Notary metadata carries it."""
@@ -203,13 +215,14 @@ class Token(Protocol):
 
 
 class KekStore(Protocol):
-    """The key-encryption keys of a token, by label: `notary-kek-1`, `notary-kek-2`, ... The newest wraps new keys.
+    """The key-encryption keys of a token, by label: `notary-kek-1`, `notary-kek-2`, ... Raises as `Token`.
 
-    Every signer process notices a newer one when it makes its next key. Raises as `Token`.
+    New keys are wrapped under the newest that wraps a key of the registry already (`KeyRegistry.newest_kek`): one that
+    was only brought into the token may not be in the other signers' tokens yet.
     """
 
     async def keks(self) -> list[str]:
-        """The labels, the newest last."""
+        """See `Token.keks`."""
 
     async def keywraps(self) -> dict[Algorithm, str]:
         """How keys of each algorithm are wrapped now; those that the token keeps resident are absent."""

@@ -13,13 +13,13 @@ from typing import Final
 from notary_common.wire import Algorithm
 
 from .errors import KeyRefused, TokenFault
-from .ports import Journal, KekStore, KeyCatalogue, KeyRecord
+from .ports import Journal, KekStore, KeyCatalogue, KeyRecord, KeyRegistry
 
 PAGE: Final = 100
 """Keys read at once."""
 SETTLING: Final = 60.0
-"""Seconds after which every signer has stored what it was making when the newer KEK appeared, or has given up: it waits 10
-for its token, 3 for a connection, and 10 for each statement."""
+"""Seconds after which every signer has stored what it was making when the first key was moved to the newer KEK, or has
+given up: it waits 10 for its token, 3 for a connection, and 10 for each statement."""
 
 
 @dataclass(slots=True)
@@ -37,29 +37,40 @@ class Rewrapped:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-async def target(keks: KekStore, wanted: str | None) -> tuple[str, bool]:
+async def target(
+    registry: KeyRegistry, keks: KekStore, wanted: str | None, *, make: bool = False
+) -> tuple[str, bool]:
     """The label of the KEK to move to, and whether it is still to be made.
 
     Args:
-        wanted: the newest or the next one; None: the newest.
+        registry: tells which KEK is in use.
+        keks: the token's.
+        wanted: the label of the newest; None: the newest, whatever it is called.
+        make: make another.
 
     Raises:
-        KeyRefused: `wanted` is neither.
+        KeyRefused: `wanted` is another one, or one is there already that nothing was moved to.
     """
     labels = await keks.keks()
     if not labels:
         raise KeyRefused("the token holds no key-encryption key: its keys are resident and cannot be moved")
-    newest, following = labels[-1], following_label(labels[-1])
-    if wanted not in {None, newest, following}:
+    newest = labels[-1]
+    if make:
+        if newest != await registry.newest_kek(labels):
+            raise KeyRefused(
+                f"{newest!r} was made or imported already and wraps no key yet: leave --new-kek out"
+            )
+        return following_label(newest), True
+    if wanted not in {None, newest}:
         raise KeyRefused(
-            f"the newest key-encryption key is {newest!r}: say --to {newest} to move all keys to that one, "
-            f"or --to {following} to make another"
+            f"the newest key-encryption key that this token can use is {newest!r}: import {wanted!r} first, or make it "
+            "with --new-kek if no signer has another token (docs/operations/keys.md)"
         )
-    return wanted or newest, wanted == following
+    return newest, False
 
 
 async def make_kek(keks: KekStore, journal: Journal, label: str) -> None:
-    """Make the KEK `label`; from now on every signer over this token wraps new keys under it."""
+    """Make the KEK `label`; signers wrap new keys under it as soon as one key was moved to it."""
     await journal.append("make_kek", "begun", reason=label)
     await keks.make_kek(label)
     await journal.append("make_kek", "done", reason=label)
@@ -129,13 +140,14 @@ async def _move(
         result.passed += 1
 
 
-async def old_keks(catalogue: KeyCatalogue, keks: KekStore) -> list[str]:
-    """The labels of all KEKs but the newest.
+async def old_keks(registry: KeyRegistry, catalogue: KeyCatalogue, keks: KekStore) -> list[str]:
+    """The labels of all KEKs that are older than the one in use; one that wraps nothing yet is not.
 
     Raises:
         KeyRefused: a key, whatever its state, still needs one of them.
     """
-    old = (await keks.keks())[:-1]
+    labels = await keks.keks()
+    old = labels[: labels.index(await registry.newest_kek(labels))] if labels else []
     needed = dict.fromkeys(old, 0)
     for (_, kek, _), count in (await catalogue.kek_uses()).items():
         if kek in needed:
@@ -150,19 +162,19 @@ async def old_keks(catalogue: KeyCatalogue, keks: KekStore) -> list[str]:
 
 
 async def destroy_old_keks(
-    catalogue: KeyCatalogue, keks: KekStore, journal: Journal, settling: float
+    registry: KeyRegistry, catalogue: KeyCatalogue, keks: KekStore, journal: Journal, settling: float
 ) -> list[str]:
-    """Destroy all KEKs but the newest, for ever; which they were.
+    """Destroy all KEKs that are older than the one in use, for ever; which they were.
 
     It looks twice, with `settling` seconds (`SETTLING`) in between: a signer may have been making a key under an old one.
 
     Raises:
         KeyRefused: as `old_keks`.
     """
-    if not await old_keks(catalogue, keks):
+    if not await old_keks(registry, catalogue, keks):
         return []
     await asyncio.sleep(settling)
-    old = await old_keks(catalogue, keks)
+    old = await old_keks(registry, catalogue, keks)
     for label in old:
         await journal.append("destroy_kek", "begun", reason=label)
         await keks.destroy_kek(label)

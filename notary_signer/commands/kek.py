@@ -95,7 +95,7 @@ def export_kek(
 ) -> None:
     """Bring the key-encryption key to other tokens, to custodians, or both; then seal it in this one for good.
 
-    Only a key that `token init --exportable-kek` made can be exported, once, before the signer is started. Name all
+    Only a key that `token init --exportable-kek` made can be exported, once, before a signer uses it. Name all
     other tokens now; shares of custodians bring up any later one. A share is secret: give each file to its custodian
     and remove it here.
 

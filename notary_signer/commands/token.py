@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..config import SignerConfig
     from ..ports import KeyRecord
     from ..token.report import Report
-    from ..token.sharing import KekShare, WrappedKek
+    from ..token.sharing import KekShare
 
 
 @click.group()
@@ -42,7 +42,8 @@ def token() -> None:
 @click.option(
     "--exportable-kek",
     is_flag=True,
-    help="Make a key-encryption key that export-kek can bring to other tokens; the signer does not start before that.",
+    help="Make a key-encryption key that export-kek can bring to other tokens and that is not used before; with "
+    "--existing the next one, where the token has some.",
 )
 @click.option(
     "--import-kek",
@@ -57,7 +58,8 @@ def init(config_file: Path, existing: bool, exportable_kek: bool, kek_files: tup
 
     The PIN comes from the file `pkcs11.pin_file`, or from a prompt if that is not set; never from an argument
     or the environment. A token that is initialised already is left as it is; with --existing it gets a
-    key-encryption key, unless it has one.
+    key-encryption key, unless it has one. A further one is made with --existing --exportable-kek, or comes with
+    --existing --import-kek, and wraps nothing before keys rewrap.
 
     \b
     Example:
@@ -65,11 +67,12 @@ def init(config_file: Path, existing: bool, exportable_kek: bool, kek_files: tup
       notary-signer token init --config signer-config.json
       notary-signer token init --config signer-config.json --import-kek kek-share-1.json --import-kek kek-share-4.json
     """
+    from ..token.connection import KEK_LABEL  # noqa: PLC0415
     from ..token.initialise import initialise_token  # noqa: PLC0415
     from ..token.kek import import_kek  # noqa: PLC0415
     from ..token.pin import wiped  # noqa: PLC0415
     from ..token.problems import TokenProblem  # noqa: PLC0415
-    from ..token.sharing import read_kek_files  # noqa: PLC0415
+    from ..token.sharing import WrappedKek, read_kek_files  # noqa: PLC0415
 
     if exportable_kek and kek_files:
         stop(PROGRAM, "a key-encryption key that is imported cannot be exported; leave --exportable-kek out")
@@ -93,7 +96,12 @@ def init(config_file: Path, existing: bool, exportable_kek: bool, kek_files: tup
         click.echo(
             "write that PIN to a file, chmod 600 it, and name it as pkcs11.pin_file in the configuration"
         )
-    if exportable_kek:
+    label = "" if source is None else (source if isinstance(source, WrappedKek) else source[0]).label
+    if label not in {"", KEK_LABEL}:
+        click.echo(
+            f"next, once every signer's token holds it: {PROGRAM} keys rewrap --to {label} --config FILE"
+        )
+    elif exportable_kek:
         click.echo(f"next: {PROGRAM} token export-kek --config {config_file} --help")
     else:
         click.echo(f"next: {PROGRAM} db upgrade --config {config_file}")

@@ -14,7 +14,7 @@ from notary_signer.ports import KeyRecord, NewKey, Noting
 
 from . import rows
 from .rows import COLUMNS, HELD, KEYS, translated
-from .schema import ENCRYPTION_ALG, OURS, UNWRAPPED, private_keys
+from .schema import ENCRYPTION_ALG, OURS, UNWRAPPED, WRAPPED, private_keys
 
 MAX_HINTS: Final = 1000
 """Foreign keys that are remembered as reported; beyond them nothing more is reported."""
@@ -76,6 +76,13 @@ _NOTE: Final = Query(
 _IS_HELD: Final = Query(lambda _: sa.select(KEYS.id).where(_WANTED, HELD))
 _RETIRE: Final = Query(
     lambda _: private_keys.update().where(_WANTED, HELD).values(deleted_at=_NOW, updated_at=_NOW)
+)
+_WRAPS: Final = Query(
+    lambda _: (
+        sa.select(KEYS.id)
+        .where(KEYS.encryption_alg == WRAPPED, KEYS.passphrase_alias == sa.bindparam("kek_label"))
+        .limit(1)
+    )
 )
 _PING: Final = Query(lambda _: sa.select(KEYS.id).limit(1))
 
@@ -144,6 +151,14 @@ class SqlRegistry:
         """See `ports.KeyRegistry.retire`."""
         async with translated(), self._database.statement() as session:
             await session.run(_RETIRE, wanted=key_id, now=rows.now())
+
+    async def newest_kek(self, labels: list[str]) -> str:
+        """See `ports.KeyRegistry.newest_kek`."""
+        async with translated(), self._database.statement() as session:
+            for label in reversed(labels[1:]):
+                if await session.rows(_WRAPS, kek_label=label):
+                    return label
+        return labels[0]
 
     async def ping(self) -> None:
         """See `ports.KeyRegistry.ping`."""

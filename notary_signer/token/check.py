@@ -137,7 +137,12 @@ class _Trial:
         self._open(sample)
 
     def _look_at_kek(self) -> None:
-        label = (keks.labels(self._session) or [KEK_LABEL])[-1]
+        labels = keks.labels(self._session) or [KEK_LABEL]
+        label = next((one for one in reversed(labels) if keks.is_fit(self._session, one)), labels[-1])
+        for later in labels[labels.index(label) + 1 :]:
+            self._report.warn(
+                f"the KEK {later!r} is not used: run notary-signer token export-kek, which seals it"
+            )
         facts = self._report.kek = KekFacts(label, found=False)
         needed = self._settings.mode != "resident"
         note = self._report.problem if needed else self._report.warn

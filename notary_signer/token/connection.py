@@ -86,7 +86,7 @@ class Connection:
             session = log_in(module.native, token, settings, final_try=final_try)
             connection = cls(module, session, settings)
             if connection.wants_kek():
-                connection._newest = (keks.labels(session) or [KEK_LABEL])[-1]
+                connection._newest = (connection.keks() or keks.labels(session) or [KEK_LABEL])[-1]
                 connection._kek(connection._newest)
             return connection
         except exceptions.PKCS11Error as error:
@@ -153,9 +153,9 @@ class Connection:
         return self._wrappings
 
     def _newest_kek(self) -> str:
-        """The label under which keys are wrapped from now on: an operator may have made a newer one."""
+        """The label that is proved: an operator may have brought a newer one, or destroyed an old one."""
         self._speak()
-        self._newest = keks.newer(self._session, self._newest)
+        self._newest = (self.keks() or [self._newest])[-1]
         return self._newest
 
     def _wrap(self, private: PrivateKey, keywrap: str, label: str) -> PrivatePart:
@@ -247,8 +247,10 @@ class Connection:
         finally:
             private.destroy()
 
-    def generate(self, algorithm: Algorithm, label: str) -> NewKey:
+    def generate(self, algorithm: Algorithm, label: str, kek_label: str | None = None) -> NewKey:
         """Make a key, keep it the way the self-test found, and prove that it signs. Its handle stays loaded.
+
+        `kek_label`: what wraps it; None: the newest.
 
         That what was wrapped can be unwrapped is proved for the token, at start and by every probe, not for each
         key: it would take as long as all the rest.
@@ -267,7 +269,7 @@ class Connection:
             self._session, algorithm, extractable=wrapped, store=not wrapped, label=label
         )
         try:
-            key = self._kept(algorithm, objects.public_bytes(algorithm, public), private, proof)
+            key = self._kept(algorithm, objects.public_bytes(algorithm, public), private, proof, kek_label)
             if wrapped and not objects.seal_in(private):
                 original, private = private, self._unwrap(algorithm, key.private)
                 original.destroy()
@@ -282,10 +284,12 @@ class Connection:
         self._keep(key.key_id, private)
         return key
 
-    def _kept(self, algorithm: Algorithm, public: bytes, private: PrivateKey, proof: Proof) -> NewKey:
+    def _kept(
+        self, algorithm: Algorithm, public: bytes, private: PrivateKey, proof: Proof, kek_label: str | None
+    ) -> NewKey:
         key_id = encoding.key_id(algorithm, public)
         if proof.keeping == "wrapped":
-            part = self._wrap(private, proof.keywrap, self._newest_kek())
+            part = self._wrap(private, proof.keywrap, kek_label or self._newest_kek())
         else:
             objects.name_resident(private, key_id)
             part = PrivatePart("resident", "", b"")
@@ -320,7 +324,8 @@ class Connection:
 
     def _speak(self) -> None:
         # On a dead session this fails quietly; a search would fail too, but with noise on standard error.
-        known = next(iter(self._keks.values()), None) or (self._probe.handle if self._probe else None)
+        # The newest, because another process may have destroyed an old one.
+        known = self._keks.get(self._newest) or (self._probe.handle if self._probe else None)
         if known is not None:
             _ = known[pkcs11.Attribute.KEY_TYPE]
 
@@ -354,9 +359,13 @@ class Connection:
         self.discard(NewKey(key.key_id, key.algorithm, key.public, key.private))
 
     def keks(self) -> list[str]:
-        """The labels of the token's KEKs, the newest last."""
+        """The labels of the token's KEKs that may guard keys, the newest last."""
         self._check_thread()
-        return keks.labels(self._session)
+        return [
+            label
+            for label in keks.labels(self._session)
+            if label in self._keks or keks.is_fit(self._session, label)
+        ]
 
     def keywraps(self) -> dict[Algorithm, str]:
         """How keys of each algorithm that leave the token are wrapped."""

@@ -125,9 +125,9 @@ class HardwareToken:
         if not await child.finish(self._deadline):
             self._on_event("the token did not answer while closing")
 
-    async def generate(self, algorithm: Algorithm, label: str) -> NewKey:
+    async def generate(self, algorithm: Algorithm, label: str, kek_label: str | None = None) -> NewKey:
         """See `ports.Token.generate`."""
-        made: NewKey = await self._call(messages.Generate(algorithm, label))
+        made: NewKey = await self._call(messages.Generate(algorithm, label, kek_label))
         return made
 
     async def sign(self, key_id: str, algorithm: Algorithm, private: PrivatePart, payload: bytes) -> bytes:

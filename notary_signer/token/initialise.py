@@ -13,7 +13,7 @@ from typing import Final
 from pkcs11 import Session, Token, TokenFlag
 from pkcs11.exceptions import PKCS11Error
 
-from . import objects
+from . import keks, objects
 from .choice import choose
 from .connection import KEK_LABEL, WRAPPING_MECHANISMS
 from .login import log_in
@@ -41,7 +41,8 @@ def initialise_token(
         pin: the user PIN, which the signer will read from `pkcs11.pin_file`; 4 to 255 bytes. None: the token
             exists, and its PIN is in that file.
         existing: the token has been initialised, by its vendor's tool; only the key-encryption key is made.
-        exportable: that key may leave the token until `export-kek` seals it; no signer works with it before.
+        exportable: that key may leave the token until `export-kek` seals it; no signer works with it before. If
+            the token is `existing` and has such keys, it is the next one.
 
     Returns:
         A sentence that tells what was made; no secrets.
@@ -54,26 +55,37 @@ def initialise_token(
         made = "was there already" if existing else f"initialised in {module.path}"
         if not _wraps(session):
             return f"token {settings.name} {made}; it wraps no keys, so all keys will be resident"
-        require_no_kek(session, settings)
-        kek = objects.create_kek(session, KEK_LABEL, exportable=exportable)
+        label = _next_label(session, settings, further=exportable)
+        kek = objects.create_kek(session, label, exportable=exportable)
         if not exportable and (problem := objects.kek_problem(kek)) is not None:
             raise TokenProblem(
                 f"the token made an unfit key-encryption key: {problem}; do not use this token, "
                 "or use it with pkcs11.keys: resident"
             )
-        return f"token {settings.name} {made}; its key-encryption key is {KEK_LABEL!r}"
+        return f"token {settings.name} {made}; its key-encryption key is {label!r}"
 
 
-def require_no_kek(session: Session, settings: TokenSettings) -> None:
-    """Return if the token has no key-encryption key yet.
+def require_no_kek(session: Session, settings: TokenSettings, label: str) -> None:
+    """Return if the token has no key-encryption key of that label yet.
 
     Raises:
         TokenProblem: it has.
     """
-    if objects.find_keks(session, KEK_LABEL):
+    if objects.find_keks(session, label):
         raise TokenProblem(
-            f"the token {settings.name} has a key-encryption key {KEK_LABEL!r} already; it was left as it is"
+            f"the token {settings.name} has a key-encryption key {label!r} already; it was left as it is"
         )
+
+
+def _next_label(session: Session, settings: TokenSettings, *, further: bool) -> str:
+    labels = keks.labels(session)
+    if not labels:
+        return KEK_LABEL
+    newest = labels[-1]
+    if not further or not keks.is_fit(session, newest):
+        # One that can still leave is to be exported, not to be followed by another.
+        require_no_kek(session, settings, newest)
+    return keks.following(newest)
 
 
 @contextmanager

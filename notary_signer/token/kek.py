@@ -31,8 +31,7 @@ from pkcs11.mechanisms import MGF
 
 from notary_signer import encoding
 
-from . import objects, sharing
-from .connection import KEK_LABEL
+from . import keks, objects, sharing
 from .initialise import ready_token, require_no_kek
 from .pin import wiped
 from .problems import TokenProblem
@@ -69,11 +68,10 @@ def make_transport_key(settings: TokenSettings, pin: bytearray | None, out: Path
         The fingerprint of the key, which the other machine shows too.
 
     Raises:
-        TokenProblem: the token has a KEK already, or cannot decrypt keys, or the file exists.
+        TokenProblem: the token cannot decrypt keys, or the file exists.
     """
     sharing.require_new([out])
     with ready_token(settings, pin, existing=existing) as (_, session):
-        require_no_kek(session, settings)
         for old in _transport_keys(session):
             old.destroy()
         public, private = _transport_pair(session, store=True)
@@ -94,7 +92,7 @@ def import_kek(
     *,
     existing: bool,
 ) -> str:
-    """Bring a KEK into a token that has none, and prove that it is the one that was exported.
+    """Bring a KEK into a token that has none of its label, and prove that it is the one that was exported.
 
     Args:
         settings: the token; with shares it is initialised unless `existing`.
@@ -106,19 +104,21 @@ def import_kek(
         A sentence that tells what was made.
 
     Raises:
-        TokenProblem: it does not work; the token has no KEK then.
+        TokenProblem: it does not work; the token has no KEK of that label then.
     """
     # Damaged shares are found before a token is made.
     plain = bytearray() if isinstance(source, WrappedKek) else sharing.combine(source)
     existing = existing or isinstance(source, WrappedKek)
+    label = (source if isinstance(source, WrappedKek) else source[0]).label
     with wiped(plain), ready_token(settings, pin, existing=existing) as (module, session):
-        require_no_kek(session, settings)
+        require_no_kek(session, settings, label)
         if isinstance(source, WrappedKek):
             witness = source.witness
-            kek = _unwrapped(_transport_key(session, source.fingerprint), source.wrapped, source.oaep)
+            transport_key = _transport_key(session, source.fingerprint)
+            kek = _unwrapped(transport_key, source.wrapped, source.oaep, label)
         else:
             witness = source[0].witness
-            kek = _brought_in(session, plain)
+            kek = _brought_in(session, plain, label)
         try:
             _recognise(session, kek, witness, module.library.manufacturer_id)
         except (TokenProblem, PKCS11Error):
@@ -126,28 +126,33 @@ def import_kek(
             raise
         for transport in _transport_keys(session):
             transport.destroy()
-        return f"token {settings.name}: its key-encryption key {KEK_LABEL!r} is the one that was exported, proved by its witness"
+        return f"token {settings.name}: its key-encryption key {label!r} is the one that was exported, proved by its witness"
 
 
 @contextmanager
 def exportable_kek(settings: TokenSettings) -> Iterator[Exporter]:
-    """The token's KEK, which was made to be exported; it is sealed when the block ends well.
+    """The token's newest KEK that was made to be exported; it is sealed when the block ends well.
 
     Raises:
         TokenProblem: there is no KEK, or it cannot leave the token.
     """
     with ready_token(settings, None, existing=True) as (_, session):
-        found = objects.find_keks(session, KEK_LABEL)
-        loose = [kek for kek in found if kek[Attribute.EXTRACTABLE]]
+        labels = keks.labels(session)
+        label, found, loose = "", list[SecretKey](), list[SecretKey]()
+        for label in reversed(labels):
+            found = objects.find_keks(session, label)
+            loose = [kek for kek in found if kek[Attribute.EXTRACTABLE]]
+            if loose:
+                break
         if not loose:
             what = (
-                "cannot leave it, as it must be once the signer works with it" if found else "does not exist"
+                "cannot leave it, as it must be once the signer works with it" if labels else "does not exist"
             )
             raise TokenProblem(
                 f"the key-encryption key of the token {settings.name} {what}: only one that token init "
                 "--exportable-kek made can be exported, once; custodians' shares bring up any later signer"
             )
-        yield Exporter(session, loose[0])
+        yield Exporter(session, loose[0], label)
         if len(found) == len(loose):
             # A copy, because the original stays modifiable for ever.
             sealed: Any = loose[0].copy({Attribute.EXTRACTABLE: False, Attribute.MODIFIABLE: False})
@@ -163,10 +168,11 @@ def exportable_kek(settings: TokenSettings) -> Iterator[Exporter]:
 class Exporter:
     """Takes the KEK of a session out, encrypted."""
 
-    def __init__(self, session: Session, kek: SecretKey) -> None:
+    def __init__(self, session: Session, kek: SecretKey, label: str) -> None:
         """Use `exportable_kek`."""
         self._session = session
         self._kek = kek
+        self._label = label
         self._witness = _make_witness(session, kek)
 
     def for_token(self, key: TransportKey) -> WrappedKek:
@@ -178,7 +184,7 @@ class Exporter:
         for oaep in key.oaep:
             wrapped = self._wrapped(key.modulus, key.exponent, oaep)
             if wrapped is not None:
-                return WrappedKek(KEK_LABEL, key.fingerprint, oaep, wrapped, self._witness)
+                return WrappedKek(self._label, key.fingerprint, oaep, wrapped, self._witness)
         raise TokenProblem(
             f"this token cannot encrypt for the transport key of the token {key.token}: use custodians' shares"
         )
@@ -197,7 +203,7 @@ class Exporter:
             if wrapped is not None:
                 with wiped(sharing.decrypt(wrapped, private, oaep)) as kek:
                     return sharing.split(
-                        KEK_LABEL, kek, custodians.number, custodians.threshold, self._witness
+                        self._label, kek, custodians.number, custodians.threshold, self._witness
                     )
         raise TokenProblem(
             "this token cannot encrypt its key-encryption key by RSA-OAEP, so it cannot be exported"
@@ -280,7 +286,7 @@ def _usable(session: Session, public: PublicKey, private: PrivateKey) -> list[Oa
     for oaep in _HASHES:
         wrapped = sharing.encrypt(bytearray(sharing.KEK_BYTES), public[Attribute.MODULUS], _EXPONENT, oaep)
         try:
-            _unwrap_aes(private, wrapped, oaep, store=False).destroy()
+            _unwrap_aes(private, wrapped, oaep, label=None).destroy()
         except objects.GONE:
             raise
         except PKCS11Error:
@@ -292,7 +298,8 @@ def _usable(session: Session, public: PublicKey, private: PrivateKey) -> list[Oa
     return usable
 
 
-def _unwrap_aes(private: PrivateKey, wrapped: bytes, oaep: OaepHash, *, store: bool) -> SecretKey:
+def _unwrap_aes(private: PrivateKey, wrapped: bytes, oaep: OaepHash, *, label: str | None) -> SecretKey:
+    """As the KEK `label`; None: as a key of the session."""
     template = objects.kek_template()
     key = private.unwrap_key(  # type: ignore[attr-defined]
         ObjectClass.SECRET_KEY,
@@ -300,30 +307,30 @@ def _unwrap_aes(private: PrivateKey, wrapped: bytes, oaep: OaepHash, *, store: b
         wrapped,
         mechanism=Mechanism.RSA_PKCS_OAEP,
         mechanism_param=_parameters(oaep),
-        **{**template, "store": store},
-        label=KEK_LABEL if store else None,
-        id=KEK_LABEL.encode("ascii") if store else None,
+        **{**template, "store": label is not None},
+        label=label,
+        id=None if label is None else label.encode("ascii"),
     )
     assert isinstance(key, SecretKey)  # noqa: S101 - the object class was asked for
     return key
 
 
-def _unwrapped(private: PrivateKey, wrapped: bytes, oaep: OaepHash) -> SecretKey:
+def _unwrapped(private: PrivateKey, wrapped: bytes, oaep: OaepHash, label: str) -> SecretKey:
     try:
-        return _unwrap_aes(private, wrapped, oaep, store=True)
+        return _unwrap_aes(private, wrapped, oaep, label=label)
     except PKCS11Error as error:
         raise TokenProblem(
             f"the token does not unwrap the key-encryption key ({type(error).__name__})"
         ) from None
 
 
-def _brought_in(session: Session, plain: bytearray) -> SecretKey:
+def _brought_in(session: Session, plain: bytearray, label: str) -> SecretKey:
     """The KEK as an object of the token, to which it goes under a passing transport key."""
     public, private = _transport_pair(session, store=False)
     try:
         oaep = _usable(session, public, private)[0]
         wrapped = sharing.encrypt(plain, public[Attribute.MODULUS], _EXPONENT, oaep)
-        return _unwrapped(private, wrapped, oaep)
+        return _unwrapped(private, wrapped, oaep, label)
     finally:
         with suppress(PKCS11Error):
             private.destroy()

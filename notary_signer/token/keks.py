@@ -32,13 +32,15 @@ def labels(session: Session) -> list[str]:
     return [label_of(number) for number in sorted(number for number in numbers if number is not None)]
 
 
-def newer(session: Session, label: str) -> str:
-    """The newest that follows `label` without a gap, `label` itself if none does."""
-    number = number_of(label)
-    while number is not None and objects.find_keks(session, label_of(number + 1)):
-        number += 1
-        label = label_of(number)
-    return label
+def following(label: str) -> str:
+    """The label of the one that would be made after it."""
+    return label_of((number_of(label) or 0) + 1)
+
+
+def is_fit(session: Session, label: str) -> bool:
+    """Whether there is one of that label and it may guard keys; one that can still leave its token may not."""
+    found = objects.find_keks(session, label)
+    return len(found) == 1 and objects.kek_problem(found[0]) is None
 
 
 def make(session: Session, label: str) -> None:

@@ -39,10 +39,11 @@ class Generate(msgspec.Struct, frozen=True, tag="generate"):
     answer: ClassVar[Any] = NewKey
     algorithm: Algorithm
     label: str
+    kek_label: str | None = None
 
     def run(self, connection: Connection) -> NewKey:
         """Carried out in the token's process."""
-        return connection.generate(self.algorithm, self.label)
+        return connection.generate(self.algorithm, self.label, self.kek_label)
 
 
 class Sign(msgspec.Struct, frozen=True, tag="sign"):

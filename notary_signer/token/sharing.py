@@ -35,6 +35,7 @@ OAEP_HASHES: Final[dict[OaepHash, hashes.HashAlgorithm]] = {"sha256": hashes.SHA
 """The best first."""
 
 _Text = Annotated[str, msgspec.Meta(max_length=4096)]
+_Label = Annotated[str, msgspec.Meta(pattern=r"\Anotary-kek-[1-9][0-9]{0,5}\Z")]
 
 
 class Witness(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,7 +66,7 @@ class TransportKey(
 class WrappedKek(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="notary-kek"):
     """A KEK encrypted for the transport key with `fingerprint`, by RSA-OAEP."""
 
-    label: _Text
+    label: _Label
     fingerprint: _Text
     oaep: OaepHash
     wrapped: bytes
@@ -77,7 +78,7 @@ class KekShare(
 ):
     """One of `custodians` shares of a KEK, `threshold` of which make it."""
 
-    label: _Text
+    label: _Label
     number: int
     custodians: int
     threshold: int

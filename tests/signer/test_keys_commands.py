@@ -202,11 +202,14 @@ def test_rewrapping(prompt: Prompt, hsm: SoftHsm, monkeypatch: pytest.MonkeyPatc
         await token.close()
 
     prompt.work(real)
-    assert prompt.json("rewrap", "--to", "notary-kek-2", "--dry-run") == {
+    assert prompt.json("rewrap", "--new-kek", "--dry-run") == {
         "kek": "notary-kek-2", "kek_would_be_made": True, "would_be_moved": 3,
     }  # fmt: skip
+    unknown = prompt.run("rewrap", "--to", "notary-kek-2")
+    assert unknown.exit_code == 1
+    assert "import 'notary-kek-2' first" in unknown.stderr
     # The other two were never made by a token.
-    failing = prompt.run("rewrap", "--to", "notary-kek-2", "--json")
+    failing = prompt.run("rewrap", "--new-kek", "--json")
     assert failing.exit_code == 1
     summary = json.loads(failing.stdout)
     assert (summary["moved"], set(summary["failed"])) == (1, {PENDING, ACTIVE})
@@ -220,6 +223,7 @@ def test_rewrapping(prompt: Prompt, hsm: SoftHsm, monkeypatch: pytest.MonkeyPatc
     wrong = prompt.run("rewrap", "--destroy-old-kek", "--dry-run")
     assert wrong.exit_code == 1
     assert "goes with neither" in wrong.stderr
+    assert "leave --to out" in prompt.run("rewrap", "--new-kek", "--to", "notary-kek-3").stderr
 
 
 def test_an_unfit_configuration_is_refused_with_every_problem(prompt: Prompt) -> None:

@@ -189,3 +189,15 @@ async def test_notarys_own_table_is_adopted(tmp_path: Path) -> None:
         assert await connection.scalar(sa.select(sa.func.count()).select_from(private_keys)) == 2
     await database.close()
     await engine.dispose()
+
+
+async def test_the_kek_in_use_is_the_newest_that_wraps_a_key(registry: SqlRegistry) -> None:
+    """Whatever became of the key; where none wraps one, the oldest."""
+    labels = ["notary-kek-9", "notary-kek-10", "notary-kek-11"]
+    assert await registry.newest_kek(labels) == "notary-kek-9"
+    key = new_key(1)
+    part = PrivatePart("wrapped", "notary-kek-10", key.private.blob)
+    await registry.add_unless_unused(NewKey(key.key_id, "ecdsa", key.public, part), GUN, "timestamp")
+    await registry.retire(key.key_id)
+    assert await registry.newest_kek(labels) == "notary-kek-10"
+    assert await registry.newest_kek(labels[2:]) == "notary-kek-11"

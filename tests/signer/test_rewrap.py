@@ -48,12 +48,18 @@ async def labels(registry: SqlRegistry, keys: list[Key]) -> set[str]:
 
 
 @pytest.fixture
-async def second(service: SignerService, token: HardwareToken) -> str:
-    """The label of a KEK that was made after the token had been opened."""
-    target, new = await rewrap.target(token, KEK_2)
+async def second(
+    service: SignerService, registry: SqlRegistry, catalogue: SqlCatalogue, token: HardwareToken
+) -> str:
+    """The label of a KEK that was made after the token had been opened, and has been moved to."""
+    first, _ = await service.create_key("first", "timestamp", "ecdsa")
+    target, new = await rewrap.target(registry, token, None, make=True)
     assert (target, new) == (KEK_2, True)
     await rewrap.make_kek(token, Notes(), target)
-    assert await rewrap.target(token, None) == (KEK_2, False)
+    for wanted in (None, KEK_2):
+        assert await rewrap.target(registry, token, wanted) == (KEK_2, False)
+    assert (await rewrap.rewrap(catalogue, token, Notes(), KEK_2, lambda _: None)).moved == 1
+    assert await labels(registry, [first]) == {KEK_2}
     return target
 
 
@@ -103,10 +109,10 @@ async def test_keys_outlive_their_old_kek(
     assert old_form is not None
     assert old_form.private.kek_label == second
     notes = Notes()
-    assert await rewrap.old_keks(catalogue, token) == [KEK_1]
-    assert await rewrap.destroy_old_keks(catalogue, token, notes, settling=0.0) == [KEK_1]
+    assert await rewrap.old_keks(registry, catalogue, token) == [KEK_1]
+    assert await rewrap.destroy_old_keks(registry, catalogue, token, notes, settling=0.0) == [KEK_1]
     assert await token.keks() == [second]
-    assert await rewrap.destroy_old_keks(catalogue, token, notes, settling=0.0) == []
+    assert await rewrap.destroy_old_keks(registry, catalogue, token, notes, settling=0.0) == []
     assert notes.said == [("destroy_kek", "begun"), ("destroy_kek", "done")]
     await token.ping()
     await token.close()
@@ -114,7 +120,7 @@ async def test_keys_outlive_their_old_kek(
     await again.open()
     for key in keys:
         await signs(SignerService(registry, again), key, 1)
-    assert await rewrap.target(again, None) == (second, False)
+    assert await rewrap.target(registry, again, None) == (second, False)
     await again.close()
 
 
@@ -132,10 +138,10 @@ async def test_an_old_kek_stays_while_a_key_needs_it(
 
     late = asyncio.create_task(stored_late())
     with pytest.raises(KeyRefused, match=f"1 under {KEK_1}"):
-        await rewrap.destroy_old_keks(catalogue, token, notes, settling=1.0)
+        await rewrap.destroy_old_keks(registry, catalogue, token, notes, settling=1.0)
     await late
     with pytest.raises(KeyRefused, match="run keys rewrap"):
-        await rewrap.old_keks(catalogue, token)
+        await rewrap.old_keks(registry, catalogue, token)
     assert await token.keks() == [KEK_1, second]
     assert notes.said == []
 
@@ -174,7 +180,7 @@ async def test_a_key_that_cannot_be_moved_is_left_and_told(
     assert notes.said.count(("rewrap_key", "failed")) == 2
     assert await labels(registry, [damaged, swapped]) == {KEK_1}
     with pytest.raises(KeyRefused, match=f"2 under {KEK_1}"):
-        await rewrap.old_keks(catalogue, token)
+        await rewrap.old_keks(registry, catalogue, token)
 
 
 async def test_a_run_that_was_broken_off_goes_on(
@@ -204,20 +210,23 @@ async def test_a_run_that_was_broken_off_goes_on(
     assert await labels(registry, keys) == {KEK_2}
 
 
-async def test_which_kek_can_be_moved_to(token: HardwareToken, second: str) -> None:
-    """The newest, or the next one; a KEK is never made twice."""
-    assert await rewrap.target(token, "notary-kek-3") == ("notary-kek-3", True)
-    for label in ("notary-kek-1", "notary-kek-4", "other"):
-        with pytest.raises(KeyRefused, match="the newest key-encryption key is 'notary-kek-2'"):
-            await rewrap.target(token, label)
+async def test_which_kek_can_be_moved_to(registry: SqlRegistry, token: HardwareToken, second: str) -> None:
+    """The newest, or if that is asked for another one, which is not made twice nor while one waits to be used."""
+    for label in ("notary-kek-1", "notary-kek-3", "other"):
+        with pytest.raises(KeyRefused, match="that this token can use is 'notary-kek-2'"):
+            await rewrap.target(registry, token, label)
     with pytest.raises(TokenFault, match="already"):
         await token.make_kek(second)
+    assert await rewrap.target(registry, token, None, make=True) == ("notary-kek-3", True)
+    await rewrap.make_kek(token, Notes(), "notary-kek-3")
+    with pytest.raises(KeyRefused, match="wraps no key yet"):
+        await rewrap.target(registry, token, None, make=True)
 
 
-async def test_a_kek_that_another_process_made_is_noticed(
-    service: SignerService, registry: SqlRegistry, hsm: SoftHsm
+async def test_a_kek_that_another_process_made_is_used_once_a_key_was_moved_to_it(
+    service: SignerService, registry: SqlRegistry, catalogue: SqlCatalogue, token: HardwareToken, hsm: SoftHsm
 ) -> None:
-    """A signer that runs wraps its next key under it, without a restart."""
+    """A signer that runs wraps its next key under it, without a restart; the old one can go behind its back."""
     before = await made(service, 1)
     softhsm.run(
         hsm,
@@ -225,8 +234,26 @@ async def test_a_kek_that_another_process_made_is_noticed(
         "session = pkcs11.lib(str(module)).get_token(token_label=label).open(rw=True, user_pin=pin_file.read_text().strip())\n"
         f"keks.make(session, {KEK_2!r})",
     )
+    assert await rewrap.destroy_old_keks(registry, catalogue, token, Notes(), settling=0.0) == []
+    between, _ = await service.create_key("between", "timestamp", "ecdsa")
+    assert await labels(registry, [*before, between]) == {KEK_1}
+    record = await registry.get(between.key_id)
+    assert record is not None
+    assert await catalogue.swap(between.key_id, record.private, await token.rewrap(record, KEK_2))
     after, _ = await service.create_key("after", "timestamp", "ecdsa")
     assert await labels(registry, before) == {KEK_1}
     assert await labels(registry, [after]) == {KEK_2}
-    for key in (*before, after):
+    for key in (*before, between, after):
         await signs(service, key, 1)
+    await rewrap.rewrap(catalogue, token, Notes(), KEK_2, lambda _: None)
+    softhsm.run(
+        hsm,
+        "import pkcs11; from notary_signer.token import objects\n"
+        "session = pkcs11.lib(str(module)).get_token(token_label=label).open(rw=True, user_pin=pin_file.read_text().strip())\n"
+        f"objects.find_keks(session, {KEK_1!r})[0].destroy()",
+    )
+    await token.ping()
+    assert token.sessions == 1
+    last, _ = await service.create_key("last", "timestamp", "ecdsa")
+    for key in (*before, last):
+        await signs(service, key, 2)
