@@ -16,6 +16,7 @@ from notary_common.wire import Algorithm
 from notary_signer.errors import TokenFault, TokenUnavailable
 
 from .connection import Connection
+from .objects import GONE
 from .problems import PinRefused, TokenProblem
 from .settings import Proof, TokenSettings
 from .state import TokenState
@@ -25,13 +26,9 @@ LONGEST_PAUSE: Final = 5.0
 """Seconds between attempts to reconnect: doubled from the first to the longest."""
 
 _FULL: Final = (exceptions.DeviceMemory, exceptions.HostMemory)
-_PASSING: Final = (
-    *_FULL,
-    exceptions.DeviceError,
-    exceptions.OperationActive,
-)
-"""What a token says that is busy or full: worth a second try, and no fault of the key. A general error is none of
-them: SoftHSM answers it to a wrapped key that is damaged."""
+_PASSING: Final = (*_FULL, *GONE, exceptions.OperationActive)
+"""What a token says that is busy or full, or was gone for a moment: worth a second try, and no fault of the key. A
+general error is none of them: SoftHSM answers it to a wrapped key that is damaged."""
 
 Result = TypeVar("Result")
 
@@ -136,7 +133,7 @@ class Keeper:
                 connection.make_room()
             return use(connection)
         except _PASSING as again:
-            raise TokenUnavailable(f"the token is busy or full ({type(again).__name__})") from None
+            raise TokenUnavailable(f"the token is busy, full or gone ({type(again).__name__})") from None
         except (PKCS11Error, TokenFault, ValueError) as again:
             raise _fault(again) from None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from notary_signer.token import hardware
 from notary_signer.token.hardware import HardwareToken
 from notary_signer.token.settings import TokenSettings
 from notary_signer.token.state import TokenState
+from tests.support.faulty import Faults, compiled
 from tests.support.softhsm import SoftHsm
 
 MESSAGE = b"a message"
@@ -31,44 +31,24 @@ pytestmark = pytest.mark.faults
 
 
 @dataclass(frozen=True)
-class Faulty:
-    """The shim: which token it has, and how to make it misbehave."""
+class Faulty(Faults):
+    """The same, and the token's settings with it."""
 
     settings: TokenSettings
-    faults: Path
-    calls: Path
-
-    def inject(self, line: str) -> None:
-        """From the next call on."""
-        fresh = self.faults.with_suffix(".new")
-        fresh.write_text(line + "\n")
-        fresh.replace(self.faults)
-
-    def heal(self) -> None:
-        """All is well again."""
-        self.faults.unlink(missing_ok=True)
-
-    def count(self, function: str) -> int:
-        """How often a function was called, by any process."""
-        return self.calls.read_text().split().count(function) if self.calls.exists() else 0
 
 
 @pytest.fixture(scope="session")
 def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shim, compiled."""
-    library = tmp_path_factory.mktemp("shim") / "libfaulty.so"
-    source = Path(__file__).parents[1] / "support" / "faulty_module.c"
-    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True, timeout=60)
-    return library
+    """The module, compiled."""
+    return compiled(tmp_path_factory.mktemp("shim"))
 
 
 @pytest.fixture
 def faulty(shim: Path, hsm: SoftHsm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Faulty:
     """A token behind the shim."""
-    made = Faulty(hsm.settings(module=str(shim)), tmp_path / "faults", tmp_path / "calls")
-    monkeypatch.setenv("REAL_MODULE", str(hsm.module))
-    monkeypatch.setenv("FAULTS", str(made.faults))
-    monkeypatch.setenv("CALLS", str(made.calls))
+    made = Faulty(tmp_path, hsm.settings(module=str(shim)))
+    for name, value in made.environ(hsm.module).items():
+        monkeypatch.setenv(name, value)
     return made
 
 
