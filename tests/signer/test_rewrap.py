@@ -102,12 +102,15 @@ async def test_keys_outlive_their_old_kek(
     service: SignerService, registry: SqlRegistry, catalogue: SqlCatalogue, token: HardwareToken, hsm: SoftHsm,
     events: list[str], second: str,
 ) -> None:  # fmt: skip
-    """The old KEK goes only when no key needs it; then everything works after a restart, and a probe still proves wrapping."""
+    """The old KEK goes only when no key needs it; then everything works after a restart, and old copies of rows do not."""
     keys = await made(service, 3)
     await token.ping()
-    old_form = await registry.get(keys[1].key_id)
+    assert await labels(registry, keys) == {second}
+    late = await old_key(token, registry, service)
+    old_form = await registry.get(late.key_id)
     assert old_form is not None
-    assert old_form.private.kek_label == second
+    assert old_form.private.kek_label == KEK_1
+    assert (await rewrap.rewrap(catalogue, token, Notes(), second, lambda _: None)).moved == 1
     notes = Notes()
     assert await rewrap.old_keks(registry, catalogue, token) == [KEK_1]
     assert await rewrap.destroy_old_keks(registry, catalogue, token, notes, settling=0.0) == [KEK_1]
@@ -120,6 +123,8 @@ async def test_keys_outlive_their_old_kek(
     await again.open()
     for key in keys:
         await signs(SignerService(registry, again), key, 1)
+    with pytest.raises(TokenFault, match="no key-encryption key labelled 'notary-kek-1'"):
+        await again.sign(late.key_id, late.algorithm, old_form.private, payload(1))
     assert await rewrap.target(registry, again, None) == (second, False)
     await again.close()
 
