@@ -286,8 +286,8 @@ def read(
         except ValidationError as error:
             wrong = [_problem(detail) for detail in error.errors(include_url=False, include_input=False)]
             # What is wrong is reported once and taken out, so that the rest can still be looked at.
-            for problem in wrong:
-                del raw[problem.key]
+            for key in {problem.key for problem in wrong}:
+                del raw[key]
             problems += wrong
     draft._base_dir = base_dir
     said = {problem.key for problem in problems}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import BeforeValidator
 
-from notary_common.config import ConfigError
-from notary_common.values import Listen
+from notary_common.config import ConfigError, Document, read
+from notary_common.values import Listen, one_of
 from notary_server.config import ServerConfig, load
 
 LOCAL: dict[str, Any] = {
@@ -429,3 +430,19 @@ def test_the_configuration_cannot_be_changed(folder: Path) -> None:
     config = _read(folder, LOCAL)
     with pytest.raises(ValueError, match="frozen"):
         config.server.http_addr = None
+
+
+class _Lists(Document):
+    """A document with a list whose entries are looked at one by one."""
+
+    numbers: tuple[int, ...] = ()
+    word: Annotated[str, BeforeValidator(one_of("a", "b"))] = "a"
+
+
+def test_a_list_with_several_wrong_entries_is_reported_whole(tmp_path: Path) -> None:
+    """All of its problems, under its own key, and those of the leaves after it."""
+    path = tmp_path / "lists.json"
+    path.write_text(json.dumps({"numbers": ["x", 1, "y"], "word": "c"}))
+    reading = read(_Lists, path, {}, "TEST", lambda _: [])
+    assert [problem.key for problem in reading.problems] == ["numbers", "numbers", "word"]
+    assert (reading.draft.numbers, reading.draft.word) == ((), "a")
