@@ -98,9 +98,12 @@ def _access_warnings(config: SignerConfig) -> list[str]:
 
     found = [problem for problem in (rights_problem(),) if problem is not None]
     if config.clients is None and config.server.address.socket is None:
-        found.append(
-            "clients is not set: whoever server.client_ca_file signed may have keys made, used and retired"
+        whoever = (
+            "every workload of the trust domain of server.spiffe_socket"
+            if config.server.tls_source == "spiffe"
+            else "whoever server.client_ca_file signed"
         )
+        found.append(f"clients is not set: {whoever} may have keys made, used and retired")
     return found
 
 

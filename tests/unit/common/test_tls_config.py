@@ -13,6 +13,7 @@ from deploy.local.files import overlay
 from notary_common.config import ConfigError
 from notary_server.config import ServerConfig
 from notary_server.config import load as load_server
+from notary_signer.cli import _access_warnings
 from notary_signer.config import load as load_signer
 
 FILES = {"tls_cert_file": "file", "tls_key_file": "file"}
@@ -103,7 +104,9 @@ def test_proxies_are_networks(tmp_path: Path) -> None:
 def test_the_signer_with_svids(tmp_path: Path) -> None:
     """Instead of files, not beside them."""
     path = _write(tmp_path, SIGNER, {"server": {**NO_FILES, **SPIFFE}})
-    assert load_signer(path, {}).server.tls_source == "spiffe"
+    config = load_signer(path, {})
+    assert config.server.tls_source == "spiffe"
+    assert any("workload of the trust domain" in warning for warning in _access_warnings(config))
     for changes in ({"tls_source": "spiffe", **NO_FILES}, {**SPIFFE, "tls_cert_file": "file"}):
         with pytest.raises(ConfigError):
             load_signer(_write(tmp_path, SIGNER, {"server": changes}), {})
