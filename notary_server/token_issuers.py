@@ -126,5 +126,8 @@ def _files(one: IssuerOptions) -> KeyFiles:
 def _address(one: IssuerOptions, options: AuthOptions) -> KeyUrl | None:
     if one.jwks_url is None:
         return None
-    tls = client_context(one.jwks_ca_file, None, None) if one.jwks_url.startswith("https:") else None
-    return KeyUrl(one.jwks_url, tls, options.jwks_refresh)
+    if one.jwks_url.startswith("https:"):
+        client_context(
+            one.jwks_ca_file, None, None
+        )  # so that a file of no use keeps the server from starting
+    return KeyUrl(one.jwks_url, one.jwks_ca_file, options.jwks_refresh)

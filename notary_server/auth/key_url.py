@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import aiohttp
 
 from notary_common.log import get_logger
+from notary_common.tls import TlsError, client_context
 
 from .token.keys import KeyRing, KeysError, read_jwks
 
@@ -32,16 +33,17 @@ class KeyUrl:
         ring: its keys; None until there was one.
     """
 
-    def __init__(self, url: str, tls: ssl.SSLContext | None, interval: float) -> None:
+    def __init__(self, url: str, ca_file: Path | None, interval: float) -> None:
         """Nothing is asked before `run` or `look_early`.
 
         Args:
-            tls: how to connect to an `https` address.
+            url: the address.
+            ca_file: the authorities of an `https` address, read at each look; None: those that the system trusts.
             interval: seconds between two looks while all is well.
         """
         self.url = url
         self.ring: KeyRing | None = None
-        self._tls = tls
+        self._ca_file = ca_file
         self._interval = interval
         self._seen = b""
         self._failures = 0
@@ -108,7 +110,7 @@ class KeyUrl:
             self._failed(f"the answer {error}")
         except TimeoutError:
             self._failed(f"no answer within {TIMEOUT:g} seconds")
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (TlsError, aiohttp.ClientError, OSError, ValueError) as error:
             self._failed(str(error) or type(error).__name__)
         except Exception:  # noqa: BLE001 - a watcher that died would keep today's keys for ever
             _log.exception("fetching the keys of tokens failed: a defect of this server", url=self.url)
@@ -125,7 +127,9 @@ class KeyUrl:
 
     async def _get(self) -> bytes:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT)
-        connector = aiohttp.TCPConnector(ssl=self._tls if self._tls is not None else True)
+        secure = self.url.startswith("https:")
+        tls = await asyncio.to_thread(client_context, self._ca_file, None, None) if secure else True
+        connector = aiohttp.TCPConnector(ssl=tls)
         # A session for each look: between two of them a kept connection would only grow stale.
         async with (
             aiohttp.ClientSession(connector=connector, timeout=timeout) as session,

@@ -159,7 +159,8 @@ class AuthOptions(Section):
         "only.",
     )
     jwks_ca_file: File | None = Field(
-        default=None, description="CA of `jwks_url`, PEM. Without it: those the system trusts."
+        default=None,
+        description="CA of `jwks_url`, PEM, read anew at each look. Without it: those the system trusts.",
     )
     jwks_refresh: Annotated[float, BeforeValidator(duration(10, 86400))] = Field(
         default=300.0,

@@ -52,7 +52,8 @@ class _Keys:
         self._file = Watched(issuer.jwks_file, _ring) if issuer.jwks_file is not None else None
         self._url: KeyUrl | None = None
         if issuer.jwks_url is not None:
-            self._url = KeyUrl(issuer.jwks_url, client_context(issuer.ca_file, None, None), REFRESH)
+            client_context(issuer.ca_file, None, None)  # a file of no use is found at once
+            self._url = KeyUrl(issuer.jwks_url, issuer.ca_file, REFRESH)
             self._looking = asyncio.create_task(self._url.run())
 
     @property

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from notary_common.tls import client_context, server_context
+from notary_common.tls import server_context
 from notary_server.auth import key_url
 from notary_server.auth.key_url import MAX_BYTES, KeyUrl
 from tests.support.pki import local_pki
@@ -157,12 +157,35 @@ async def test_the_address_proves_who_it_is(tmp_path: Path) -> None:
     pair = authority.pair("server")
     service = TokenService(server_context(pair.certificate, pair.key))
     try:
-        good = KeyUrl(service.url, client_context(authority.files.certificate, None, None), 300)
+        good = KeyUrl(service.url, authority.files.certificate, 300)
         assert await good.look_early()
         for wrong in (stranger.files.certificate, None):
-            bad = KeyUrl(service.url, client_context(wrong, None, None), 300)
+            bad = KeyUrl(service.url, wrong, 300)
             assert not await bad.look_early()
             assert bad.ring is None
+    finally:
+        service.shutdown()
+        service.server_close()
+
+
+async def test_another_authority_counts_from_the_next_look_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is read each time; while it is of no use the last good keys stay."""
+    monkeypatch.setattr(key_url, "EARLY_INTERVAL", 0.0)
+    authority, stranger = local_pki(tmp_path / "here"), local_pki(tmp_path / "there")
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_bytes(stranger.files.certificate.read_bytes())
+    pair = authority.pair("server")
+    service = TokenService(server_context(pair.certificate, pair.key))
+    keys = KeyUrl(service.url, ca_file, 300)
+    try:
+        assert not await keys.look_early()
+        ca_file.write_bytes(authority.files.certificate.read_bytes())
+        assert await keys.look_early()
+        ca_file.write_text("nothing")
+        assert not await keys.look_early()
+        assert _names(keys) == {"key 0"}
     finally:
         service.shutdown()
         service.server_close()
