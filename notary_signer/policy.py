@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from unicodedata import category
 
 from notary_common.wire import OnlineRole
 
@@ -30,6 +31,8 @@ MAX_LIFETIME: Final[Mapping[OnlineRole, timedelta]] = {
 MAX_GUN_LENGTH: Final = 255
 """Characters; the width of the registry's column."""
 
+_INVISIBLE: Final = frozenset({"Cc", "Cf", "Zl", "Zp"})
+"""Categories of characters that let two names look alike: control and format characters, separators of lines and paragraphs."""
 _TYPES: Final[Mapping[OnlineRole, str]] = {"snapshot": "Snapshot", "timestamp": "Timestamp"}
 _MEMBERS: Final = {"_type", "expires", "meta", "version"}
 _FILE_MEMBERS: Final = {"hashes", "length"}
@@ -44,11 +47,18 @@ _EXPIRES: Final = re.compile(
 
 
 def gun_problem(gun: str) -> str | None:
-    """Why no key can be made for `gun`, or None if one can. The trust server is stricter."""
+    """Why no key can be made for `gun`, or None if one can.
+
+    What could not be stored, or would make one record or line look like another. The trust server is stricter about
+    names that addresses cannot reach (stars, backslashes, empty segments): it would never serve them, and to the signer,
+    which compares names as they are, they are names like any other.
+    """
     if not gun or len(gun) > MAX_GUN_LENGTH:
         return f"the repository name must have 1 to {MAX_GUN_LENGTH} characters"
     if any(c == "\0" or 0xD800 <= ord(c) <= 0xDFFF for c in gun):
         return "the repository name holds a NUL or is not UTF-8"
+    if any(category(c) in _INVISIBLE for c in gun):
+        return "the repository name holds a control character or an invisible one"
     return None
 
 

@@ -173,12 +173,12 @@ def test_a_key_signs_for_its_own_repository_and_role() -> None:
     assert policy.key_problem("a/b", "snapshot", "a/c", "snapshot") is not None
 
 
-@pytest.mark.parametrize("gun", ["", "x" * 256, "a\0b", "\ud800"])
-def test_guns_that_no_column_holds_are_refused(gun: str) -> None:
-    """No key is made for a name that cannot be stored."""
+@pytest.mark.parametrize("gun", ["", "x" * 256, "a\0b", "\ud800", "a\tb", "a\u200db", "a\u202eb", "a\u2028b"])
+def test_guns_that_no_column_holds_or_nobody_can_read_are_refused(gun: str) -> None:
+    """No key is made for a name that cannot be stored, or looks like another one."""
     assert policy.gun_problem(gun) is not None
     assert policy.gun_problem("docker.io/library/ümlaut") is None
-    assert policy.gun_problem("a\\b\tc") is None
+    assert policy.gun_problem("a\\b//*") is None
 
 
 def test_expired_at_the_very_moment() -> None:
