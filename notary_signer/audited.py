@@ -21,6 +21,7 @@ from .errors import AuditUnavailable, ClientRefused, KeyUnknown, SignerError
 from .metrics import Metrics
 from .operations import Signed, SignerService
 from .ports import AuditEvent, AuditLog, KeyRegistry
+from .refusals import Refusals
 
 _UNEXPECTED: Final = "an unexpected error; the signer's log has the details"
 _FAILURES: Final = 500
@@ -64,19 +65,27 @@ class AuditedSigner:
         self._clients = clients
         self._creations = creations
         self._metrics = metrics
+        self._refusals = Refusals()
 
     async def permit(self, caller: Caller, operation: Operation, gun: str | None = None) -> None:
         """Return if the caller may do that.
 
         Raises:
-            ClientRefused: it may not; there is a record of it.
+            ClientRefused: it may not; there is a record of it, or of how many there were.
         """
         problem = self._clients.problem(caller.identity, operation, gun)
         if problem is None:
             return
-        await self._audit.append(
-            AuditEvent(caller.identity.name, operation, "refused", caller.request_id, problem, gun=gun or "")
-        )
+        name = caller.identity.name
+        for client, count in self._refusals.ended().items():
+            reason = (
+                f"{count} more requests of this client within a minute, which have no records of their own"
+            )
+            await self._audit.append(AuditEvent(client, "refusals", "refused", reason=reason))
+        if self._refusals.takes(name):
+            await self._audit.append(
+                AuditEvent(name, operation, "refused", caller.request_id, problem, gun=gun or "")
+            )
         raise ClientRefused(problem)
 
     async def create_key(

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from notary_common.wire import Key, SignResponse
+from notary_signer import refusals
 from notary_signer.audited import AuditedSigner, Caller
 from notary_signer.clients import ClientRule, Clients, Identity
 from notary_signer.creations import CreationLimit
@@ -217,6 +218,31 @@ async def test_clients_do_what_they_may(build: Build, log: Log, service: Service
     assert log.events[0].gun == "quay.io/x"
     assert log.events[-1].actor == "cn:other"
     assert (service.made, service.retired) == (0, 0)
+
+
+async def test_a_client_that_is_refused_again_and_again_does_not_fill_the_log(
+    build: Build, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many records in a minute; then one that says how many more there were. Another client has its own."""
+    minute = 7
+    monkeypatch.setattr(refusals, "_minute", lambda: minute)
+    monkeypatch.setattr(refusals, "MAX_RECORDED", 3)
+    signer = build(ClientRule("subject_cn", "server", frozenset({"sign"})))
+    other = Caller(Identity("cn:other", "other"), "request-2")
+
+    async def is_refused(caller: Caller, times: int) -> None:
+        for _ in range(times):
+            with pytest.raises(ClientRefused):
+                await signer.health(caller)
+
+    await is_refused(CALLER, 8)
+    await is_refused(other, 2)
+    assert log.told == [("health", "refused")] * 5
+    log.events.clear()
+    minute += 1
+    await is_refused(other, 2)
+    assert log.told == [("refusals", "refused"), ("health", "refused"), ("health", "refused")]
+    assert (log.events[0].actor, log.events[0].reason.partition(" ")[0]) == ("cn:server", "5")
 
 
 async def test_keys_of_others_are_not_shown(build: Build) -> None:
