@@ -31,7 +31,7 @@ class Identity:
 
     Attributes:
         name: the subject of the token, or of the client's certificate; empty for nobody in particular.
-        issuer: who vouches for that name; empty if nobody does.
+        issuer: who vouches for that name; empty for a certificate's, and if nobody does.
     """
 
     name: str = ""

@@ -25,7 +25,7 @@ from .answer import TEXT, Answer
 from .audit import name_refused
 from .body import read_body
 from .dispatch import Outcome, answer, bad_request, resolve
-from .peer import client_address
+from .peer import client_address, client_subject
 from .record import record
 from .serialize import SERVER
 from .traffic import Traffic
@@ -192,7 +192,10 @@ class AiohttpServer(web.Server):
             else:
                 with traffic.bodies.hold(network(client)) as held:
                     body = partial(read_body, request, settings, held)
-                    outcome = await answer(services, found, request.headers, client, body, request_id)
+                    subject = client_subject(request.transport)
+                    outcome = await answer(
+                        services, found, request.headers, client, subject, body, request_id
+                    )
         finally:
             connection.request_ended()
         record(

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 from notary_common.log import get_logger
-from notary_server.auth.access import ANONYMOUS, Level, Wanted
+from notary_server.auth.access import ANONYMOUS, Identity, Level, Wanted
 from notary_server.errors import InvalidGun, MetadataNotFound, NotaryError, Unauthorized
 from notary_server.tuf.names import Gun, RoleName, gun_problem
 
@@ -105,13 +105,19 @@ async def answer(
     address: Address,
     headers: Mapping[str, str],
     client: str,
+    subject: str,
     read_body: Callable[[], Awaitable[bytes]],
     request_id: str,
 ) -> Outcome:
-    """Let the handler answer if the sender may have its answer; never raises an error of ours."""
+    """Let the handler answer if the sender may have its answer; never raises an error of ours.
+
+    `subject`: the name in the client's certificate, by which it is known where nothing else names it.
+    """
     gun, wanted = address.gun, address.wanted
     try:
         identity = ANONYMOUS if wanted is None else await services.access.authorize(wanted, headers)
+        if subject and not identity.name:
+            identity = Identity(subject)
         found = await address.handler(
             Call(
                 services=services,

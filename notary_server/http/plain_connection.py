@@ -18,7 +18,7 @@ from notary_common.guests import Guest
 from . import limits
 from .audit import name_refused
 from .dispatch import Address, Outcome, answer, resolve
-from .peer import client_address
+from .peer import client_address, client_subject
 from .plain_request import PlainRequest, read_plain
 from .record import record
 from .serialize import serialize
@@ -148,7 +148,8 @@ class PlainConnection(asyncio.Protocol):
         try:
             services = self._traffic.services
             client = client_address(self._transport, request.fields, services.settings.proxies)
-            outcome = await answer(services, found, request.fields, client, _no_body, request_id)
+            subject = client_subject(self._transport)
+            outcome = await answer(services, found, request.fields, client, subject, _no_body, request_id)
         finally:
             self.busy = False
         self._send(request, outcome, request_id, started)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 import ssl
 from collections.abc import Iterator
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 
+from notary_common.journal import Journal
 from notary_common.tls import PemFiles, make_server
+from notary_server.http.audit import AuditLog
 from notary_server.http.call import Settings
 from notary_server.http.forwarded import Proxies
 from tests.support.pki import Authority, local_pki
@@ -105,3 +109,21 @@ def test_a_client_is_named_by_its_certificate(
     """Where it shows one, though it need not."""
     _ask(server, pki, request_, "server-client")
     assert [line["tls.client.subject"] for line in lines] == ["notary-server"]
+
+
+def test_the_audit_log_names_a_client_by_its_certificate(pki: Authority, tmp_path: Path) -> None:
+    """Where no token says who it is, whichever part of the server reads the request."""
+    pair = pki.pair("server")
+    context = make_server(
+        PemFiles(pair.certificate, pair.key, pki.files.certificate).read(), ssl.CERT_OPTIONAL
+    )
+    path = tmp_path / "audit.log"
+    requests = (b"GET /v2/g/_trust/tuf/timestamp.key", b"DELETE /v2/g/_trust/tuf/")
+    with Running(tls=lambda: context, audit=AuditLog(Journal(path, 1 << 20, 1))) as running:
+        for client in ("server-client", None):
+            for request in requests:
+                _ask(running, pki, request + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", client)
+    entries = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(entry["action"], entry["identity"], entry["issuer"]) for entry in entries] == [
+        ("get key", "notary-server", ""), ("delete", "notary-server", ""), ("get key", "", ""), ("delete", "", ""),
+    ]  # fmt: skip
