@@ -83,9 +83,11 @@ class SignerService:
         return _wire(record), record.key_id == made.key_id
 
     async def _kek_in_use(self) -> str | None:
-        """The KEK for new keys, where there is a choice: what wraps a key already, every signer's token holds."""
+        """The KEK for new keys, None if the token has none: what wraps a key already, every signer's token holds."""
         labels = await self._token.keks()
-        return await self._registry.newest_kek(labels) if len(labels) > 1 else None
+        if len(labels) > 1:
+            return await self._registry.newest_kek(labels)
+        return labels[0] if labels else None
 
     async def key(self, key_id: str) -> Key:
         """One key, retired or not.
