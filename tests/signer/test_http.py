@@ -312,7 +312,7 @@ def test_keys_are_described_and_retired_over_http(daemon: Daemon) -> None:
     _, key, _ = daemon.ask("POST", "/v1/keys", b'{"gun":"retire","role":"timestamp","algorithm":"ecdsa"}')
     path = f"/v1/keys/{key['key_id']}"
     assert daemon.ask("GET", path)[1] == key
-    assert set(key) == {"key_id", "algorithm", "public", "gun", "role", "state"}
+    assert set(key) == {"key_id", "algorithm", "public", "gun", "role", "state", "highest_version"}
     assert daemon.ask("POST", path + "/retire", b'{"gun":"other"}')[0] == 403
     assert daemon.ask("POST", path + "/retire", b'{"gun":"retire"}')[1]["state"] == "retired"
     payload = json.dumps({"gun": "retire", "role": "timestamp", "payload": "AA=="}).encode()
@@ -406,6 +406,7 @@ async def test_what_the_signer_says_is_checked() -> None:
         "gun": GUN,
         "role": "timestamp",
         "state": "pending",
+        "highest_version": 0,
     }
     answers.append(json.dumps(key).encode())
     assert (await signer.create_key(GUN, TIMESTAMP, "ecdsa")).key_id == key["key_id"]
