@@ -136,30 +136,7 @@ async def open_services(
     """
     limits = config.limits
     async with AsyncExitStack() as opened:
-        target = database_target(config.storage, config.base_dir)
-        pool = config.storage
-        database = open_database(target, pool_size=pool.pool_size, pool_timeout=pool.pool_timeout)
-        if database.tls is not None:
-            certificates.watcher.add(database.tls)
-        context = Context(
-            store=await _open_store(database, limits.max_cache_bytes, target.in_memory, opened),
-            signer=_open_signer(config.trust_service, certificates.signer, metrics, opened),
-            clock=SystemClock(),
-            algorithm=config.trust_service.key_algorithm or "ed25519",
-            limits=Limits(
-                max_bytes=limits.max_file_bytes,
-                max_values=limits.max_json_values,
-                max_depth=limits.max_json_depth,
-                max_signatures=limits.max_signatures,
-                max_keys=limits.max_keys,
-                max_delegations=limits.max_delegations,
-            ),
-            max_changes=limits.max_changefeed_records,
-            publishing=asyncio.Semaphore(limits.max_concurrent_publishes),
-            publish_wait=limits.publish_wait,
-            key_grace=config.trust_service.key_grace,
-        )
-        opened.push_async_callback(context.reader.close)
+        context, database = await _open_context(config, metrics, certificates, opened)
         settings = Settings(
             caching=CachePolicy(
                 config.caching.max_age.current_metadata, config.caching.max_age.consistent_metadata
@@ -191,6 +168,50 @@ async def open_services(
         await opened.enter_async_context(refreshing(context, SqlRenewals(database), services.metrics))
         await opened.enter_async_context(retiring(context, SqlRetirements(database), services.metrics))
         yield services
+
+
+@asynccontextmanager
+async def open_context(config: ServerConfig) -> AsyncIterator[Context]:
+    """Database and signer alone, for commands; closed at the end. Certificates are read once.
+
+    Raises:
+        TlsError, DatabaseError: what the configuration names cannot be opened.
+    """
+    metrics = Metrics()
+    async with open_certificates(config, None, metrics) as certificates, AsyncExitStack() as opened:
+        context, _ = await _open_context(config, metrics, certificates, opened)
+        yield context
+
+
+async def _open_context(
+    config: ServerConfig, metrics: Metrics, certificates: Certificates, opened: AsyncExitStack
+) -> tuple[Context, Database]:
+    limits = config.limits
+    target = database_target(config.storage, config.base_dir)
+    pool = config.storage
+    database = open_database(target, pool_size=pool.pool_size, pool_timeout=pool.pool_timeout)
+    if database.tls is not None:
+        certificates.watcher.add(database.tls)
+    context = Context(
+        store=await _open_store(database, limits.max_cache_bytes, target.in_memory, opened),
+        signer=_open_signer(config.trust_service, certificates.signer, metrics, opened),
+        clock=SystemClock(),
+        algorithm=config.trust_service.key_algorithm or "ed25519",
+        limits=Limits(
+            max_bytes=limits.max_file_bytes,
+            max_values=limits.max_json_values,
+            max_depth=limits.max_json_depth,
+            max_signatures=limits.max_signatures,
+            max_keys=limits.max_keys,
+            max_delegations=limits.max_delegations,
+        ),
+        max_changes=limits.max_changefeed_records,
+        publishing=asyncio.Semaphore(limits.max_concurrent_publishes),
+        publish_wait=limits.publish_wait,
+        key_grace=config.trust_service.key_grace,
+    )
+    opened.push_async_callback(context.reader.close)
+    return context, database
 
 
 async def _end(health: Health, watching: asyncio.Task[None]) -> None:

@@ -1,4 +1,4 @@
-"""The command line: `notary-server serve | auth explain | db upgrade | repo list | repo show`, and Notary's own spelling of `serve`."""
+"""The command line: `notary-server serve | auth explain | db upgrade | repo list | repo show | takeover`, and Notary's own spelling of `serve`."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from .commands import PROGRAM
 from .commands.auth import auth
 from .commands.db import db
 from .commands.repo import repo
+from .commands.takeover import takeover
 from .commands.tokens import tokens
 
 if TYPE_CHECKING:
@@ -227,5 +228,5 @@ def _cannot_listen(config: ServerConfig, reason: str) -> str:
     return f"server.http_addr: cannot listen on {config.server.address} ({reason}); free it or choose another"
 
 
-for group in (auth, db, repo, tokens):
+for group in (auth, db, repo, takeover, tokens):
     main.add_command(group)

@@ -124,8 +124,9 @@ async def operator_log(config: SignerConfig, database: Database | None) -> Async
     """
     audit = config.audit
     actor = f"{OPERATOR}:{_user()}"
+    # Else what is logged would be mixed with what the command writes.
+    logs.configure(config.logging.level, "json")
     if audit.destination == "log":
-        logs.configure(config.logging.level, "json")
         yield OperatorLog(actor, LogLine())
         return
     try:

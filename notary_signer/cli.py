@@ -26,6 +26,7 @@ from .commands import PROGRAM
 from .commands.audit import audit
 from .commands.db import db
 from .commands.keys import keys
+from .commands.old_keys import export_keys, import_keys
 from .commands.rewrap import rewrap
 from .commands.token import token
 
@@ -143,6 +144,7 @@ def _start(config: SignerConfig, logf: LogFormat, debug: bool, alerts: list[str]
         stop(PROGRAM, str(problem))
 
 
-keys.add_command(rewrap)
+for command in (import_keys, export_keys, rewrap):
+    keys.add_command(command)
 for group in (audit, db, keys, token):
     main.add_command(group)

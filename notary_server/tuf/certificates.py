@@ -107,16 +107,26 @@ def trust_root(gun: Gun, parsed: Parsed[Root], now_ns: int, current: Trusted[Roo
     if not own:
         raise BadRootError(f"none of its keys is a certificate for {gun} that is valid now")
     if current is not None:
-        try:
-            _trust(parsed, _bundles(gun, current.body), current.body)
-        except verify.BadSignaturesError as error:
-            raise BadRootError(
-                f"it is not signed with the root keys that are published for this repository already: {error}"
-            ) from None
+        check_succession(gun, parsed, current)
     try:
         return _trust(parsed, own, parsed.body)
     except verify.BadSignaturesError as error:
         raise BadRootError(f"it is not signed with its own root keys: {error}") from None
+
+
+def check_succession(gun: Gun, parsed: Parsed[Root], before: Trusted[Root]) -> None:
+    """Clients that know the root `before` follow to this one: it is signed by the other's certificates, whatever
+    their dates.
+
+    Raises:
+        BadRootError: it is not.
+    """
+    try:
+        _trust(parsed, _bundles(gun, before.body), before.body)
+    except verify.BadSignaturesError as error:
+        raise BadRootError(
+            f"it is not signed with the root keys that are published for this repository already: {error}"
+        ) from None
 
 
 def stored_root(gun: Gun, parsed: Parsed[Root]) -> Trusted[Root]:

@@ -13,6 +13,8 @@ from notary_common.command import database_problems, inspected, refuse, stop
 from . import PROGRAM
 
 if TYPE_CHECKING:
+    from notary_common.database import Database
+
     from ..config import SignerConfig
     from ..ports import Journal
     from ..registry.catalogue import SqlCatalogue
@@ -27,6 +29,7 @@ class Desk:
     """All of it, closed when the command's work has ended."""
 
     config: SignerConfig
+    database: Database
     registry: SqlRegistry
     catalogue: SqlCatalogue
     journal: Journal
@@ -77,4 +80,4 @@ async def _opened(config: SignerConfig, work: Callable[[Desk], Awaitable[Result]
         database = await open_registry_database(config, stack)
         journal = await stack.enter_async_context(operator_log(config, database))
         registry = SqlRegistry(database, lambda key_id: None)
-        return await work(Desk(config, registry, SqlCatalogue(database), journal, stack))
+        return await work(Desk(config, database, registry, SqlCatalogue(database), journal, stack))

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from pydantic import BeforeValidator, Field, ValidationInfo
 
 from notary_common.config import Problem, Section
-from notary_common.values import File, PinFile, between, duration, one_of, text
+from notary_common.values import File, Flag, PinFile, between, duration, one_of, text
 
 from ..token.settings import Mode, TokenSettings
 
@@ -75,6 +75,11 @@ class Pkcs11(Section):
     call_timeout: Annotated[float, BeforeValidator(duration(1, 600))] = Field(
         default=10.0,
         description="Seconds for one call of the token, 1 to 600. One that takes longer counts as hung: its process is ended and started anew.",
+    )
+
+    allow_export: Flag = Field(
+        default=False,
+        description="Whether `notary-signer keys export` may take private keys out of the token, encrypted under a passphrase. Only for the way back to Notary's own signer.",
     )
 
     def settings(self, max_handles: int) -> TokenSettings:

@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import pkcs11
 from pkcs11 import Mechanism, PrivateKey, SecretKey, Session, exceptions
@@ -16,7 +16,7 @@ from notary_signer import encoding
 from notary_signer.errors import TokenFault
 from notary_signer.ports import KeyRecord, NewKey, PrivatePart
 
-from . import keks, objects
+from . import keks, moving, objects
 from .choice import choose
 from .login import log_in
 from .module import Module, find_module
@@ -70,6 +70,7 @@ class Connection:
         self._newest = KEK_LABEL
         self._wrappings: Wrappings | None = None
         self._probe: _Probe | None = None
+        self._ferry: moving.Ferry | None = None
         self.proven: dict[Algorithm, Proof] = {}
 
     @classmethod
@@ -115,7 +116,7 @@ class Connection:
         self._check_thread()
         self._handles.clear()
         self._keks.clear()
-        self._probe = None
+        self._probe = self._ferry = None
         with suppress(exceptions.PKCS11Error):
             self._session.close()
         self._module.close()
@@ -294,6 +295,74 @@ class Connection:
             objects.name_resident(private, key_id)
             part = PrivatePart("resident", "", b"")
         return NewKey(key_id, algorithm, public, part)
+
+    def import_key(self, algorithm: Algorithm, pkcs8: bytes, public: bytes, label: str) -> NewKey:
+        """Take a key in that was made elsewhere, keep it as new keys are kept, and prove that it signs.
+
+        A resident key that is here already, because an earlier import broke off, is used as it is.
+
+        Raises:
+            TokenFault: the token takes no such keys in, or the key does not work in it.
+        """
+        self._check_thread()
+        proof = self.proven.get(algorithm) or self.self_test(algorithm)
+        if proof is None:
+            raise TokenFault(f"the token uses no {algorithm} keys, or keeps none as pkcs11.keys says")
+        key_id = encoding.key_id(algorithm, public)
+        if proof.keeping == "wrapped":
+            return NewKey(key_id, algorithm, public, self._import_wrapped(algorithm, pkcs8, public, proof))
+        found = objects.find_resident(self._session, key_id)
+        private = found[0] if found else self._brought_in(algorithm, pkcs8, public, label)
+        self._prove(algorithm, private, public)
+        return NewKey(key_id, algorithm, public, PrivatePart("resident", "", b""))
+
+    def _import_wrapped(self, algorithm: Algorithm, pkcs8: bytes, public: bytes, proof: Proof) -> PrivatePart:
+        private = self._brought_in(algorithm, pkcs8, public, None)
+        try:
+            part = self._wrap(private, proof.keywrap, self._newest_kek())
+        finally:
+            private.destroy()
+        # What came from outside is proved as it will be used: out of its wrapping.
+        survivor = self._unwrap(algorithm, part)
+        try:
+            self._prove(algorithm, survivor, public)
+        finally:
+            survivor.destroy()
+        return part
+
+    def _brought_in(self, algorithm: Algorithm, pkcs8: bytes, public: bytes, label: str | None) -> PrivateKey:
+        """As an object of the session that can be wrapped, or if there is a label, of the token, which cannot."""
+        attributes: dict[Any, Any] = {
+            pkcs11.Attribute.TOKEN: label is not None,
+            pkcs11.Attribute.EXTRACTABLE: label is None,
+        }
+        if label is not None:
+            attributes |= {
+                pkcs11.Attribute.LABEL: label,
+                pkcs11.Attribute.ID: bytes.fromhex(encoding.key_id(algorithm, public)),
+            }
+        attributes |= objects.unwrap_extras(self._module.library.manufacturer_id, algorithm, public)
+        return self._ferried().bring_in(algorithm, pkcs8, attributes)
+
+    def _ferried(self) -> moving.Ferry:
+        if self._ferry is None:
+            self._ferry = moving.Ferry(self._session)
+        return self._ferry
+
+    def export_key(self, algorithm: Algorithm, private: PrivatePart) -> bytes:
+        """A wrapped key as PKCS#8 (DER).
+
+        Raises:
+            TokenFault: it is resident, or the token does not let it out.
+        """
+        self._check_thread()
+        if private.keeping == "resident":
+            raise TokenFault("the key is resident in the token, which does not let it out")
+        handle = self._unwrap(algorithm, private, extractable=True)
+        try:
+            return self._ferried().take_out(handle)
+        finally:
+            handle.destroy()
 
     def sign(self, key_id: str, algorithm: Algorithm, private: PrivatePart, message: bytes) -> bytes:
         """The signature over `message` by a key made earlier.

@@ -163,6 +163,16 @@ class HardwareToken:
         """See `ports.KekStore.rewrap`."""
         return cast(PrivatePart, await self._call(messages.Rewrap(key, kek_label)))
 
+    async def import_key(self, algorithm: Algorithm, private: bytes, public: bytes, label: str) -> NewKey:
+        """See `takeover.import_keys.ImportingToken.import_key`."""
+        taken: NewKey = await self._call(messages.Import(algorithm, private, public, label))
+        return taken
+
+    async def export_key(self, key: KeyRecord) -> bytes:
+        """See `takeover.export_keys.ExportingToken.export_key`."""
+        exported: bytes = await self._call(messages.Export(key.algorithm, key.private))
+        return exported
+
     async def ping(self) -> None:
         """See `ports.Token.ping`. Does not wait behind a call that takes long."""
         if self._child is not None and self._child.busy_for > BUSY_AFTER:

@@ -71,6 +71,35 @@ class Discard(msgspec.Struct, frozen=True, tag="discard"):
         connection.discard(self.key)
 
 
+class Import(msgspec.Struct, frozen=True, tag="import"):
+    """See `takeover.import_keys.ImportingToken.import_key`."""
+
+    answer: ClassVar[Any] = NewKey
+    algorithm: Algorithm
+    private: bytes
+    public: bytes
+    label: str
+
+    def run(self, connection: Connection) -> NewKey:
+        """Carried out in the token's process."""
+        return connection.import_key(self.algorithm, self.private, self.public, self.label)
+
+    def __repr__(self) -> str:
+        return f"Import({self.algorithm!r}, {self.label!r})"
+
+
+class Export(msgspec.Struct, frozen=True, tag="export"):
+    """See `takeover.export_keys.ExportingToken.export_key`."""
+
+    answer: ClassVar[Any] = bytes
+    algorithm: Algorithm
+    private: PrivatePart
+
+    def run(self, connection: Connection) -> bytes:
+        """Carried out in the token's process."""
+        return connection.export_key(self.algorithm, self.private)
+
+
 class Ping(msgspec.Struct, frozen=True, tag="ping"):
     """See `ports.Token.ping`."""
 
@@ -146,7 +175,20 @@ class Rewrap(msgspec.Struct, frozen=True, tag="rewrap"):
         return connection.rewrap(self.key, self.kek_label)
 
 
-Question = Generate | Sign | Discard | Ping | Destroy | Keks | Keywraps | MakeKek | DestroyKek | Rewrap
+Question = (
+    Generate
+    | Sign
+    | Discard
+    | Ping
+    | Destroy
+    | Keks
+    | Keywraps
+    | MakeKek
+    | DestroyKek
+    | Rewrap
+    | Import
+    | Export
+)
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):

@@ -39,7 +39,7 @@ KEY_TYPES: Final[dict[Algorithm, KeyType]] = {
     "rsa": KeyType.RSA,
     "ed25519": KeyType.EC_EDWARDS,
 }
-_CURVES: Final[dict[Algorithm, bytes]] = {
+CURVES: Final[dict[Algorithm, bytes]] = {
     "ecdsa": bytes.fromhex("06082a8648ce3d030107"),  # OBJECT IDENTIFIER prime256v1 (RFC 5480)
     "ed25519": b"\x13\x0cedwards25519",  # PrintableString, the spelling that SoftHSM 2.6 takes
 }
@@ -88,10 +88,13 @@ def attribute_mapper() -> AttributeMapper:
     return mapper
 
 
-def unwrap_extras(manufacturer: str, algorithm: Algorithm) -> dict[Any, Any]:
-    """What the modules of `manufacturer` want in the template of a key that is unwrapped, besides what all want."""
-    # A key of the session is filed nowhere, so any value does.
-    return {_NSS_DB: b"\0"} if manufacturer == _NSS and algorithm == "ecdsa" else {}
+def unwrap_extras(manufacturer: str, algorithm: Algorithm, public: bytes = b"\0") -> dict[Any, Any]:
+    """What the modules of `manufacturer` want in the template of a key that is unwrapped, besides what all want.
+
+    Args:
+        public: the public key, where the key is stored; one of the session is filed nowhere, so any value does.
+    """
+    return {_NSS_DB: public} if manufacturer == _NSS and algorithm == "ecdsa" else {}
 
 
 def kek_template(*, exportable: bool = False) -> dict[str, Any]:
@@ -151,7 +154,7 @@ def generate_pair(
     if algorithm == "rsa":
         return session.generate_keypair(KeyType.RSA, RSA_BITS, **templates)
     curve = session.create_domain_parameters(
-        KEY_TYPES[algorithm], {Attribute.EC_PARAMS: _CURVES[algorithm]}, local=True
+        KEY_TYPES[algorithm], {Attribute.EC_PARAMS: CURVES[algorithm]}, local=True
     )
     return curve.generate_keypair(**templates)
 
@@ -192,7 +195,7 @@ def unwrap(
     *,
     extractable: bool = False,
 ) -> PrivateKey:
-    """The private key as a session object that can sign and, unless it is to be wrapped anew, never leaves again.
+    """The private key as a session object that can sign and, unless it is to be wrapped, never leaves again.
 
     Args:
         kek: the key that wrapped it.
@@ -200,17 +203,31 @@ def unwrap(
         blob: the wrapped key.
         mechanism: what wrapped it.
         extras: see `unwrap_extras`.
-        extractable: whether it is to be wrapped anew.
+        extractable: whether it is to be wrapped anew, or to leave the token.
     """
-    key = kek.unwrap_key(  # type: ignore[attr-defined]
-        ObjectClass.PRIVATE_KEY,
-        KEY_TYPES[algorithm],
-        blob,
-        mechanism=mechanism,
-        template={**_SIGN_ONLY, Attribute.EXTRACTABLE: extractable, **extras},
+    template = {**_SIGN_ONLY, Attribute.EXTRACTABLE: extractable, **extras}
+    return unwrap_as(kek, algorithm, blob, mechanism, template)
+
+
+def unwrap_as(
+    wrapper: SecretKey, algorithm: Algorithm, blob: bytes, mechanism: Mechanism, template: dict[Any, Any]
+) -> PrivateKey:
+    """The private key that `wrapper` wrapped, as whatever object `template` says."""
+    key = wrapper.unwrap_key(  # type: ignore[attr-defined]
+        ObjectClass.PRIVATE_KEY, KEY_TYPES[algorithm], blob, mechanism=mechanism, template=template
     )
     assert isinstance(key, PrivateKey)  # noqa: S101 - the object class was asked for
     return key
+
+
+def signing_template() -> dict[Any, Any]:
+    """What every private key of ours is: it signs, and nothing else."""
+    return dict(_SIGN_ONLY)
+
+
+def spoken(template: dict[Any, Any]) -> dict[Any, Any]:
+    """What of a template must be said where python-pkcs11 fills nothing in."""
+    return {name: value for name, value in template.items() if value is not DEFAULT}
 
 
 def find_resident(session: Session, key_id: str) -> list[PrivateKey]:

@@ -1,16 +1,15 @@
-"""An installation of Notary 0.7.0 is taken over in place: its database, as it stands."""
+"""An installation of Notary 0.7.0 is taken over without its signer's keys: what its owners read, and what they do."""
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.support.reference import Reference
-from tests.support.reference_mysql import MysqlReference
 from tests.support.stack import Stack
 
 from .notary_cli import Person, TrustServer
@@ -18,66 +17,52 @@ from .notary_cli import Person, TrustServer
 pytestmark = pytest.mark.e2e
 
 
-@dataclass(frozen=True, slots=True)
-class Installation:
-    """The old pair, running, and ours over the old server's database, not yet started."""
-
-    old: Reference
-    new: Stack
-
-    def take_over(self) -> TrustServer:
-        """Stop the old pair's server and start ours in its place."""
-        self.old.server().stop()
-        self.new.start()
-        return TrustServer(self.new.url, self.new.ca_file)
-
-    def give_back(self) -> TrustServer:
-        """Stop ours and start the old server on the same tables again."""
-        self.new.server.stop()
-        server = self.old.server()
-        return TrustServer(server.url, Path(server.ca_file))
-
-
-@pytest.fixture(params=[Reference, MysqlReference], ids=["postgres", "mysql"])
-def installation(request: pytest.FixtureRequest) -> Iterator[Installation]:
-    """Notary 0.7.0, and ours over its server's database with one of its own for the signer."""
+@pytest.fixture(scope="module")
+def old() -> Iterator[Reference]:
+    """Notary 0.7.0, running."""
     with tempfile.TemporaryDirectory(prefix="notary-takeover-", ignore_cleanup_errors=True) as folder:
-        old: Reference = request.param(Path(folder))
-        old.start()
-        new = Stack(
-            Path(tempfile.mkdtemp(prefix="notary-e2e-")),
-            databases=(old.storage("notaryserver")["db_url"], old.create_database("ours")),
-        )
+        reference = Reference(Path(folder))
+        reference.start()
         try:
-            yield Installation(old, new)
+            yield reference
         finally:
-            new.destroy()
-            old.stop()
+            reference.stop()
 
 
-def test_what_the_old_server_holds_is_served_on(installation: Installation, tmp_path: Path) -> None:
-    """After the takeover everybody reads what was published before; a new repository works like any other."""
-    server = installation.old.server()
-    before = TrustServer(server.url, Path(server.ca_file))
-    owner = Person(tmp_path / "owner", before)
-    owner.notary("init", "-p", "ours/app")
-    owner.notary("add", "-p", "ours/app", "v1", owner.file("f", "x"))
-    now = installation.take_over()
-    reader = Person(tmp_path / "reader", now)
-    assert set(reader.listed("ours/app")) == {"v1"}
-    owner = Person(tmp_path / "owner", now)
-    owner.notary("init", "-p", "ours/other")
-    owner.notary("add", "-p", "ours/other", "v1", owner.file("f", "x"))
-    assert set(reader.listed("ours/other")) == {"v1"}
+def _before(old: Reference) -> TrustServer:
+    server = old.server()
+    return TrustServer(server.url, Path(server.ca_file))
 
 
-def test_an_owner_moves_on_from_the_old_signers_keys(installation: Installation, tmp_path: Path) -> None:
+@pytest.fixture
+def mirror() -> Iterator[Stack]:
+    """Ours over SQLite, with nothing in it."""
+    stack = Stack(Path(tempfile.mkdtemp(prefix="notary-e2e-")))
+    try:
+        with stack:
+            yield stack
+    finally:
+        stack.destroy()
+
+
+@pytest.fixture
+def in_place(old: Reference) -> Iterator[Stack]:
+    """Ours over the old server's database with one of its own for the signer, not yet started."""
+    databases = (old.storage("notaryserver")["db_url"], old.create_database("ours"))
+    stack = Stack(Path(tempfile.mkdtemp(prefix="notary-e2e-")), databases=databases)
+    try:
+        yield stack
+    finally:
+        stack.destroy()
+
+
+def test_an_owner_moves_on_from_the_old_signers_keys(old: Reference, in_place: Stack, tmp_path: Path) -> None:
     """Where the old signer held the timestamp key, the owner reads what to do, rotates it, and publishes on."""
-    server = installation.old.server()
-    before = TrustServer(server.url, Path(server.ca_file))
-    owner = Person(tmp_path / "owner", before)
+    owner = Person(tmp_path / "owner", _before(old))
     owner.notary("init", "-p", "ours/app")
-    now = installation.take_over()
+    old.server().stop()
+    in_place.start()
+    now = TrustServer(in_place.url, in_place.ca_file)
     owner = Person(tmp_path / "owner", now)
     said = owner.refused("add", "-p", "ours/app", "v1", owner.file("f", "x"))
     assert said == (
@@ -90,23 +75,25 @@ def test_an_owner_moves_on_from_the_old_signers_keys(installation: Installation,
     assert set(Person(tmp_path / "reader", now).listed("ours/app")) == {"v1"}
 
 
-def test_the_old_server_goes_on_with_what_ours_wrote(installation: Installation, tmp_path: Path) -> None:
-    """There and back: what either of them published, the other serves, and everybody verifies it."""
-    server = installation.old.server()
-    old = TrustServer(server.url, Path(server.ca_file))
-    owner = Person(tmp_path / "owner", old)
-    owner.notary("init", "-p", "ours/app")
-    owner.notary("add", "-p", "ours/app", "v1", owner.file("f", "x"))
-    now = installation.take_over()
+def test_a_live_server_is_mirrored(old: Reference, mirror: Stack, tmp_path: Path) -> None:
+    """Everything but the keys comes over HTTPS; readers go on at once, owners after the command that the report names."""
+    before = _before(old)
+    owner, reader = Person(tmp_path / "owner", before), Person(tmp_path / "reader", before)
+    owner.notary("init", "-p", "far/app")
+    owner.notary("key", "rotate", "far/app", "root", stdin="yes\n")
+    owner.notary("add", "-p", "far/app", "v1", owner.file("f", "x"))
+    reader.listed("far/app")
+    where = ("--from", before.url, "--ca-file", str(before.ca_file), "--json")
+    said = json.loads(mirror.server.check("takeover", "mirror", *where))
+    (mine,) = (one for one in said["repositories"] if one["gun"] == "far/app")
+    assert mine["outcome"] == "mirrored"
+    assert mine["commands"][0] == "notary key rotate far/app timestamp -r"
+
+    now = TrustServer(mirror.url, mirror.ca_file)
+    assert set(Person(tmp_path / "reader", now).listed("far/app")) == {"v1"}
     owner = Person(tmp_path / "owner", now)
-    owner.notary("key", "rotate", "ours/app", "timestamp", "-r")
-    owner.notary("add", "-p", "ours/app", "v2", owner.file("f", "x"))
-    old = installation.give_back()
-    assert set(Person(tmp_path / "reader", old).listed("ours/app")) == {"v1", "v2"}
-    other = Person(tmp_path / "other", old)
-    other.notary("init", "-p", "ours/other")
-    other.notary("add", "-p", "ours/other", "v1", other.file("f", "x"))
-    now = installation.take_over()
-    reader = Person(tmp_path / "later", now)
-    assert set(reader.listed("ours/app")) == {"v1", "v2"}
-    assert set(reader.listed("ours/other")) == {"v1"}
+    owner.notary(*mine["commands"][0].split()[1:])
+    owner.notary("add", "-p", "far/app", "v2", owner.file("f", "x"))
+    assert set(Person(tmp_path / "reader", now).listed("far/app")) == {"v1", "v2"}
+    said = json.loads(mirror.server.check("takeover", "mirror", *where))
+    assert {one["outcome"] for one in said["repositories"] if one["gun"] == "far/app"} == {"ahead"}

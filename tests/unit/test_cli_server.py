@@ -93,6 +93,8 @@ def test_notarys_spelling_means_serve(old: list[str], new: list[str]) -> None:
         ["repo", "show"],
         ["auth"],
         ["auth", "explain"],
+        ["takeover"],
+        *(["takeover", word] for word in ("plan", "run", "verify", "mirror")),
         ["tokens"],
         ["tokens", "serve"],
         ["tokens", "key"],

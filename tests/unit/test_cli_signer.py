@@ -73,7 +73,10 @@ def _write(folder: Path, hsm: SoftHsm, **sections: Any) -> str:
     [
         *([], ["serve"], ["db"], ["db", "upgrade"], ["token"], ["keys"]),
         *(["token", word] for word in ("init", "check", "change-pin", "transport-key", "export-kek")),
-        *(["keys", word] for word in ("list", "show", "retire", "destroy", "collect", "rewrap")),
+        *(
+            ["keys", word]
+            for word in ("list", "show", "retire", "destroy", "collect", "rewrap", "import", "export")
+        ),
     ],
 )
 def test_every_command_has_help_with_an_example(command: list[str]) -> None:
