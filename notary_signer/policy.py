@@ -19,6 +19,7 @@ from unicodedata import category
 from notary_common.wire import OnlineRole
 
 from . import standard_payload
+from .ports import Dialect
 
 MAX_PAYLOAD_BYTES: Final = 8 * 1024 * 1024
 """A snapshot entry takes some 250 bytes: room for 30,000 delegations."""
@@ -36,6 +37,7 @@ MAX_GUN_LENGTH: Final = 255
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Zl", "Zp"})
 """Categories of characters that let two names look alike: control and format characters, separators of lines and paragraphs."""
 _TYPES: Final[Mapping[OnlineRole, str]] = {"snapshot": "Snapshot", "timestamp": "Timestamp"}
+_NOTARY_BEGINNINGS: Final = tuple(f'{{"_type":"{kind}"'.encode() for kind in _TYPES.values())
 _MEMBERS: Final = {"_type", "expires", "meta", "version"}
 _FILE_MEMBERS: Final = {"hashes", "length"}
 _DIGEST_BYTES: Final = {"sha256": 32, "sha512": 64}
@@ -81,6 +83,18 @@ def version_problem(highest: int | None, version: int) -> str | None:
     if highest is not None and version < highest:
         return f"the key has signed version {highest} already; a payload of version {version} would be a rollback"
     return None
+
+
+def dialect_problem(signed_before: Dialect | None, dialect: Dialect) -> str | None:
+    """Why a key whose signatures are of one dialect (None: there are none) may not sign another's, None if it may."""
+    if signed_before not in {None, dialect}:
+        return f"the key signs metadata of the dialect {signed_before}, and the payload is of {dialect}"
+    return None
+
+
+def payload_dialect(payload: bytes) -> Dialect:
+    """The dialect of a payload that `payload_problem` found sound: canonical form begins with the type."""
+    return "notary" if payload.startswith(_NOTARY_BEGINNINGS) else "tuf-1.0"
 
 
 def payload_version(payload: bytes) -> int:

@@ -90,12 +90,20 @@ async def rotated_key(call: Call) -> Answer:
 
 async def standard_key(call: Call) -> Answer:
     """The same as `key`, as TUF 1.0 spells keys, with the ID that python-tuf computes."""
-    return _standard_key(await keys.get_standard(call.services.context, call.gun, call.role))
+    with audited(call, "get key") as entry:
+        call.services.rates.admit("keys", call)
+        held = await keys.get_standard(call.services.context, call.gun, call.role)
+        entry.key = held.key_id
+    return _standard_key(held)
 
 
 async def rotated_standard_key(call: Call) -> Answer:
     """The same as `rotated_key`, likewise."""
-    return _standard_key(keys.in_standard_form(await keys.rotate(call.services.context, call.gun, call.role)))
+    with audited(call, "rotate key") as entry:
+        call.services.rates.admit("keys", call)
+        held = await keys.rotate(call.services.context, call.gun, call.role)
+        entry.key = held.key_id
+    return _standard_key(held)
 
 
 async def target_file(call: Call) -> Answer:
@@ -142,7 +150,8 @@ def _key(held: HeldKey) -> Answer:
     return Answer(body=spell_json({"keytype": held.key.keytype, "keyval": keyval}), content_type=TEXT)
 
 
-def _standard_key(key: keys.StandardKey) -> Answer:
+def _standard_key(held: HeldKey) -> Answer:
+    key = keys.in_standard_form(held)
     return Answer(body=spell_json({"keyid": key.keyid, "key": key.document}), content_type=JSON)
 
 

@@ -12,12 +12,12 @@ from notary_server.tuf.parse import ParseError, parse_root
 from notary_server.tuf10 import online as standard
 from notary_server.tuf10.file import BadFileError, StandardFile
 from notary_server.tuf10.names import is_standard
-from notary_server.tuf10.online import StandardKey, in_standard_form
+from notary_server.tuf10.online import in_standard_form
 
 from .context import Context
 from .off_loop import off_loop
 
-__all__ = ["HeldKey", "StandardKey", "get", "get_standard", "in_standard_form", "rotate"]
+__all__ = ["HeldKey", "get", "get_standard", "in_standard_form", "rotate"]
 
 
 async def get(context: Context, gun: Gun, role: RoleName) -> HeldKey:
@@ -29,7 +29,7 @@ async def get(context: Context, gun: Gun, role: RoleName) -> HeldKey:
     return await _used(context, gun, role, await _listed_in_root(context, gun, role))
 
 
-async def get_standard(context: Context, gun: Gun, role: RoleName) -> StandardKey:
+async def get_standard(context: Context, gun: Gun, role: RoleName) -> HeldKey:
     """The same for a repository of TUF 1.0 metadata, or one that is to be.
 
     Raises:
@@ -41,7 +41,7 @@ async def get_standard(context: Context, gun: Gun, role: RoleName) -> StandardKe
     if data is not None and is_standard(data):
         with suppress(BadFileError):
             wanted = [computed for _, computed in standard.listed(StandardFile(ROOT, data).root(), role)]
-    return in_standard_form(await _used(context, gun, role, wanted))
+    return await _used(context, gun, role, wanted)
 
 
 async def _used(context: Context, gun: Gun, role: RoleName, wanted: Sequence[KeyId]) -> HeldKey:

@@ -70,7 +70,8 @@ async def _look(context: Context, gun: Gun, files: Sequence[StandardFile]) -> Tr
     published = state.files.get(ROOT)
     if published is not None and not is_standard(published):
         raise invalid(
-            "ErrValidation", "this repository is in Notary's dialect, as its first root was; take another name"
+            "ErrValidation",
+            "this repository is in Notary's dialect, as its first root was; take another name",
         )
     needed = await off_loop(_size(state, files), needed_roles, state, files)
     return await context.store.trust_state(gun, needed) if needed else state

@@ -15,7 +15,6 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from notary_common.database import Database, DatabaseConflict, Dialect, Query, Session, among
 from notary_server.errors import HeadMoved
 from notary_server.ports import KeyChange, Retirement
-from notary_server.tuf.document import Document
 from notary_server.tuf.names import ROOT, Gun, KeyId
 from notary_server.tuf10.publish import listed_keys as online_keys
 
