@@ -81,9 +81,10 @@ def _split(
             role = name.removesuffix(".json")
             if not role:
                 raise NoFilename("a part of the upload names no file")
-            if not is_role(role) and not publish_standard.is_part(role, content):
+            data = content() if is_role(role) else publish_standard.part(role, content)
+            if data is None:
                 raise InvalidRole("a part of the upload is named after no valid role", role)
-            files.append((RoleName(role), content()))
+            files.append((RoleName(role), data))
     except NotaryError as error:
         return files, error
     return files, None

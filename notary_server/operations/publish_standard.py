@@ -22,12 +22,15 @@ from .overtaken import overtaken
 from .signing import sign_plan
 
 
-def is_part(name: str, content: Callable[[], bytes]) -> bool:
-    """Whether a part of an upload, whose name Notary does not know, is TUF 1.0 metadata of a role of that name."""
+def part(name: str, content: Callable[[], bytes]) -> bytes | None:
+    """The part of an upload whose name Notary does not know, if it is TUF 1.0 metadata of a role of that name."""
+    if not is_role(name):
+        return None
     try:
-        return is_role(name) and is_standard(content())
+        data = content()
     except NotaryError:
-        return False
+        return None
+    return data if is_standard(data) else None
 
 
 async def publish_once(

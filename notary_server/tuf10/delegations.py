@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 
 from tuf.api.metadata import Root, Targets
@@ -52,9 +53,9 @@ def verify_tree(
         BadTargetsError: a file is malformed, lacks signatures, or is missing; or an uploaded one is nobody's delegate.
     """
     reached: set[RoleName] = set()
-    waiting: list[tuple[RoleName, Delegator, bool]] = [(TARGETS, root, False)]
+    waiting: deque[tuple[RoleName, Delegator, bool]] = deque([(TARGETS, root, False)])
     while waiting:
-        role, delegator, is_bin = waiting.pop()
+        role, delegator, is_bin = waiting.popleft()
         if role in untouched and role not in uploaded:
             continue
         file = uploaded.get(role) or stored(role)

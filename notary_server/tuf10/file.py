@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from typing import Any, Final, cast
 
 from tuf.api.exceptions import RepositoryError
@@ -53,6 +54,7 @@ class Limits:
         lengths: bytes, by type. They are what python-tuf's client reads at most unless told otherwise: a longer file
             would be published for nobody.
         signatures, keys, roles: of one file; each costs a look at least.
+        depth: nested values. The specification's own are nested eight deep; the rest is for what is custom.
     """
 
     lengths: Mapping[str, int] = field(
@@ -61,6 +63,7 @@ class Limits:
     signatures: int = 64
     keys: int = 256
     roles: int = 4096
+    depth: int = 64
 
 
 LIMITS: Final = Limits()
@@ -133,6 +136,7 @@ def _read(role: RoleName, data: bytes, limits: Limits) -> Metadata[Any]:
         )
         if not isinstance(document, dict) or set(document) != {"signed", "signatures"}:
             raise BadFileError("it must have exactly the members signed and signatures")
+        _refuse_deeper(document, limits.depth)
         _refuse_misspelled(document["signed"])
         message = canonical.encode(document["signed"])
         if len(document["signatures"]) > limits.signatures:
@@ -196,6 +200,16 @@ def _refuse_misspelled(signed: dict[str, Any]) -> None:
         for name in structure:
             if name.lower() in _MEMBERS and name not in _MEMBERS:
                 raise BadFileError("a member has a known name in another case")
+
+
+def _refuse_deeper(document: dict[str, Any], depth: int) -> None:
+    level: list[Any] = [document]
+    for _ in range(depth):
+        inside = chain.from_iterable(each.values() if isinstance(each, dict) else each for each in level)
+        level = [each for each in inside if isinstance(each, dict | list)]
+        if not level:
+            return
+    raise BadFileError("it is nested too deeply")
 
 
 def _refuse(text: str) -> Any:
