@@ -99,7 +99,7 @@ def test_delegations_of_every_kind(server: Server, gun: str, tmp_path: Path) -> 
         "targets/releases": signed(listing("r1", "r2", "r3"), [bob]),
         **{name: signed(body, [carol]) for name, body in bins.items()},
     }
-    with pytest.raises(Refused, match="Alice_1.x"):
+    with pytest.raises(Refused, match="Alice_1"):
         owner.first()
     root = owner.signed_root()
     server.publish(gun, {"root": root, "targets": owner.signed_targets(), **files})
@@ -151,8 +151,8 @@ def test_what_the_server_signs_is_renewed_and_the_rest_expires(
     assert snapshot["meta"]["targets.json"]["version"] == 1
     owner.add("a", b"later")
     timed.server.publish(gun, {"targets": owner.next_targets()})
+    owner.targets.expires = days(1000)
     with pytest.raises(Refused, match="expired"):
-        owner.targets.expires = days(1000)
         timed.server.publish(gun, {"targets": owner.next_targets()})
 
 
