@@ -14,6 +14,7 @@ from notary_server.errors import (
     InvalidParameters,
     InvalidRole,
     MalformedJson,
+    MalformedUpload,
     NoFilename,
     SignerRefused,
     Unavailable,
@@ -100,9 +101,20 @@ def test_a_name_that_is_only_an_ending_is_none(name: str) -> None:
         collected((name, lambda: FILE))
 
 
-@pytest.mark.parametrize(
-    "name", ["Targets", "root.json.json", "/targets", "./targets", "targets/", "targets/A", "x"]
-)
+@pytest.mark.parametrize("name", ["Targets", "root.json.json", "targets/A", "x"])
+def test_names_that_are_roles_of_tuf_1_0_alone(name: str) -> None:
+    """The content says which dialect it is; one that cannot even be read says nothing."""
+
+    def unreadable() -> bytes:
+        raise MalformedUpload("cut off")
+
+    for content in (lambda: FILE, unreadable):
+        with pytest.raises(InvalidRole) as refused:
+            collected((name, content))
+        assert refused.value.detail == name.removesuffix(".json")
+
+
+@pytest.mark.parametrize("name", ["/targets", "./targets", "targets/", "a b", "_trust/x", "x" * 256])
 def test_names_that_are_no_roles(name: str) -> None:
     """The name is refused before the content is even asked for."""
 
