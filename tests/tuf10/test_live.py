@@ -153,7 +153,7 @@ def test_a_converted_repository_is_read_by_both_worlds(
     stack: Stack, live: Server, gun: str, tmp_path: Path
 ) -> None:
     """The old name goes on in Notary's dialect; the new one has the same targets, for clients of TUF 1.0."""
-    client = Client(stack.url, ca_file=stack.ca_file)
+    client = Client(stack.url, ca_file=str(stack.ca_file))
     notary = Publisher(gun).learn(client)
     assert client.publish(gun, notary.first()).status == 200
     new = f"{gun}-tuf"
@@ -186,6 +186,8 @@ def test_a_converted_repository_is_read_by_both_worlds(
     }
     assert all(found.values())
     assert Verifier(client, gun).problems() == []
+    shown = stack.server.check("repo", "show", new)
+    assert all(part in shown for part in ("timestamp", "SIGNERS OF", names[0])), shown
     assert (
         "holds TUF 1.0 metadata already"
         in stack.server.command(

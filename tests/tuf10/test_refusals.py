@@ -185,12 +185,12 @@ def test_files_that_are_longer_than_clients_read(owner: Owner) -> None:
 
 def test_a_first_root_is_the_first(server: Server, gun: str) -> None:
     """Version 1, consistent snapshots, with targets, and one dialect only."""
-    for bend, why in (
-        (lambda owner: setattr(owner.root, "version", 2), "the next one is 1"),
-        (lambda owner: setattr(owner.root, "consistent_snapshot", False), "consistent_snapshot"),
+    for member, value, why in (
+        ("version", 2, "the next one is 1"),
+        ("consistent_snapshot", False, "must be true"),
     ):
         made = Owner(server, gun)
-        bend(made)
+        setattr(made.root, member, value)
         with pytest.raises(Refused, match=why):
             made.first()
     made = Owner(server, gun)

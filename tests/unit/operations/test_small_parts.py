@@ -21,9 +21,8 @@ from notary_server.errors import (
 )
 from notary_server.operations import changefeed
 from notary_server.operations.context import Context, Expiries
-from notary_server.operations.publish import collect
+from notary_server.operations.publish import Upload, collect
 from notary_server.signing.local_signer import LocalSigner
-from notary_server.tuf.document import Document
 from notary_server.tuf.keys import verifies
 from notary_server.tuf.model import SigningOrder
 from notary_server.tuf.names import SNAPSHOT, TIMESTAMP, Gun, Sha256Hex
@@ -79,7 +78,7 @@ async def test_changefeed_parameters_that_are_no_numbers(records: str, change_id
         await changefeed.changes(context, None, change_id, records)
 
 
-def collected(*parts: tuple[str, Callable[[], bytes]]) -> list[Document]:
+def collected(*parts: tuple[str, Callable[[], bytes]]) -> list[Upload]:
     """What a form of these parts stands for."""
     context = Context(cast(Any, None), cast(Any, None), cast(Any, None))
     return asyncio.run(collect(context, 0, parts))
