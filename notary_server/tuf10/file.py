@@ -18,7 +18,7 @@ from ..tuf import canonical
 from ..tuf.generate import describe
 from ..tuf.model import FileMeta
 from ..tuf.names import MAX_VERSION, ROOT, SNAPSHOT, TARGETS, TIMESTAMP, RoleName
-from .names import kind
+from .names import MAX_FILE_BYTES, kind
 
 SCHEMES: Final = frozenset(
     {
@@ -58,7 +58,12 @@ class Limits:
     """
 
     lengths: Mapping[str, int] = field(
-        default_factory=lambda: {ROOT: 512_000, TARGETS: 5_000_000, SNAPSHOT: 2_000_000, TIMESTAMP: 16_384}
+        default_factory=lambda: {
+            ROOT: 512_000,
+            TARGETS: MAX_FILE_BYTES,
+            SNAPSHOT: 2_000_000,
+            TIMESTAMP: 16_384,
+        }
     )
     signatures: int = 64
     keys: int = 256

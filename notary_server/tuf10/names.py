@@ -16,6 +16,8 @@ no segment begins with a dot, so none is `.` or `..`."""
 _ROLE: Final = re.compile(ROLE_PATTERN, re.ASCII)
 _RESERVED: Final = "_trust"
 """The segment that ends a repository's name in an address."""
+MAX_FILE_BYTES: Final = 5_000_000
+"""What python-tuf's client reads of the longest kind of file, targets, unless told otherwise."""
 _MARK: Final = b'"spec_version"'
 
 
@@ -35,9 +37,10 @@ _KINDS: Final = frozenset({ROOT, TARGETS, SNAPSHOT, TIMESTAMP})
 def is_standard(data: bytes | None) -> bool:
     """Whether a file is TUF 1.0: what is signed says which version of the specification it follows.
 
-    Files of Notary's dialect say nothing of the kind, and write their types with a capital letter.
+    Files of Notary's dialect say nothing of the kind, and write their types with a capital letter. A file that is too
+    long for TUF 1.0 is not searched.
     """
-    if data is None or _MARK not in data:
+    if data is None or len(data) > MAX_FILE_BYTES or _MARK not in data:
         return False
     try:
         return _DECODER.decode(data).signed.kind in _KINDS

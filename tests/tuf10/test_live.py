@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +196,40 @@ def test_a_converted_repository_is_read_by_both_worlds(
             "repo", "convert", new, "--output", str(tmp_path / "again"), *arguments[2:]
         ).stderr
     )
+
+
+def test_the_walk_through_is_true(stack: Stack, signer_files: str, tmp_path: Path) -> None:
+    """The programs of docs/operations/tuf-1.0.md do what the page says, one after the other."""
+    page = (ROOT / "docs" / "operations" / "tuf-1.0.md").read_text()
+    first, following, read, sign = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    server, gun = Server(stack.url, stack.ca_file), "example/app"
+    environ = os.environ | {"SSL_CERT_FILE": str(stack.ca_file)}
+
+    def run(program: str) -> str:
+        here = program.replace("localhost:4443", f"localhost:{stack.port}").replace(
+            "localhost:7899", signer_files
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", here],
+            cwd=tmp_path,
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    for role in ("snapshot", "timestamp"):
+        name = f"{role}.key.json"
+        (tmp_path / name).write_bytes(server.ask("GET", f"/v2/{gun}/_trust/tuf/{name}"))
+    run(first)
+    server.publish(gun, {name: (tmp_path / name).read_bytes() for name in ("root.json", "targets.json")})
+    run(following)
+    server.publish(gun, {"targets.json": (tmp_path / "targets.json").read_bytes()})
+    assert run(read).startswith("hello.txt 5891b5b5")
+    assert run(sign).startswith(f"notary-signer://{signer_files}/")
 
 
 def _notary_timestamp(version: int) -> bytes:

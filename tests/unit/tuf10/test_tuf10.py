@@ -20,11 +20,14 @@ from tuf.api.metadata import Metadata, Root, Targets
 from notary_common.tuf_keys import material, signer_key, standard_key, standard_signature
 from notary_common.wire import Algorithm
 from notary_server.storage.chain import listed_digests
+from notary_server.tuf.keys import key_id
+from notary_server.tuf.model import PublicKey
 from notary_server.tuf.names import ROOT, TARGETS, RoleName
 from notary_server.tuf10.convert import convert
 from notary_server.tuf10.delegations import bins, delegated
 from notary_server.tuf10.file import BadFileError, StandardFile
 from notary_server.tuf10.names import is_role, is_standard
+from notary_server.tuf10.publish import listed_keys
 from tests.publisher import Publisher
 from tests.tuf10.owner import in_bins, listing, signed
 
@@ -111,6 +114,20 @@ def test_both_dialects_list_digests() -> None:
         }
     }
     assert listed_digests(json.dumps(listed).encode()) == {"targets": digest, "a/b": digest}
+
+
+def test_the_servers_keys_of_a_root_of_either_dialect() -> None:
+    """What must not be retired: the signer's IDs of the keys that a stored root lists for snapshot and timestamp."""
+    key = CryptoSigner.generate_ecdsa().public_key
+    algorithm, public = signer_key(key) or ("ecdsa", b"")
+    expected = {key_id(PublicKey(algorithm, public))}
+    notary = Publisher("example.com/app")
+    notary.server_keys = {role: _notary_object(key) for role in ("snapshot", "timestamp")}
+    root = Root()
+    for role in ("snapshot", "timestamp"):
+        root.add_key(key, role)
+    assert listed_keys(notary.first()["root"]) == listed_keys(signed(root, [])) == expected
+    assert listed_keys(b"nonsense") == frozenset()
 
 
 def test_bins_are_looked_at_again_when_their_keys_change() -> None:
