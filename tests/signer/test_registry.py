@@ -115,7 +115,7 @@ async def test_the_first_use_decides_on_the_dialect(registry: SqlRegistry, engin
     key, old = new_key(1), new_key(2)
     for each, role in ((key, "timestamp"), (old, "snapshot")):
         await registry.add_unless_unused(each, GUN, role)  # type: ignore[arg-type]
-    calls = [registry.note_version(key.key_id, 1, dialect) for dialect in ("notary", "tuf-1.0", "notary", "tuf-1.0")]  # type: ignore[arg-type]
+    calls = [registry.note_version(key.key_id, 1, dialect) for dialect in ("notary", "tuf-1.0", "notary", "tuf-1.0")]
     outcomes = await asyncio.gather(*calls)
     assert sorted(outcomes) == ["noted", "noted", "rollback", "rollback"]
     stored = await registry.get(key.key_id)

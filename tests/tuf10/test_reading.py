@@ -115,6 +115,41 @@ def test_delegations_of_every_kind(server: Server, gun: str, tmp_path: Path) -> 
     assert {"root.json", "timestamp.json", "snapshot.json"}.isdisjoint(snapshot)
 
 
+def test_delegations_may_form_any_graph(server: Server, gun: str, tmp_path: Path) -> None:
+    """Two who delegate to each other, and one whom two delegate to, each with a key of its own; the client's order counts."""
+    owner = Owner(server, gun)
+    keys = {name: CryptoSigner.generate_ed25519() for name in "ABC"}
+    owner.targets.delegations = delegation("A", keys["A"], paths=["*"])
+    second = delegation("B", keys["B"], paths=["*"], terminating=True)
+    assert owner.targets.delegations.roles is not None
+    owner.targets.delegations.keys |= second.keys
+    owner.targets.delegations.roles |= second.roles or {}
+    bodies = {"A": listing("a", "both"), "B": listing("b", "both"), "C": listing("c")}
+    bodies["B"].targets["both"].length += 1
+    bodies["A"].delegations = delegation("C", keys["C"], paths=["c"])
+    bodies["B"].delegations = delegation("A", keys["A"], paths=["*"])
+    bodies["C"].delegations = delegation("B", keys["B"], paths=["*"])
+    files = {name: signed(body, [keys[name]]) for name, body in bodies.items()}
+    root = owner.signed_root()
+    server.publish(gun, {"root": root, "targets": owner.signed_targets(), **files})
+    updater = server.updater(gun, tmp_path / "client", root)
+    updater.refresh()
+    for path in "abc":
+        assert digest(updater, path) is not None
+    both = updater.get_targetinfo("both")
+    assert both is not None
+    assert both.length == len("both")
+    # C, whom only A knows, changes its key: A must say so in the same upload.
+    new = CryptoSigner.generate_ed25519()
+    bodies["C"].version = 2
+    with pytest.raises(Refused, match="the C file is not valid"):
+        server.publish(gun, {"C": signed(bodies["C"], [new])})
+    bodies["A"].version = 2
+    bodies["A"].delegations = delegation("C", new, paths=["c"])
+    server.publish(gun, {"A": signed(bodies["A"], [keys["A"]]), "C": signed(bodies["C"], [new])})
+    assert digest(server.updater(gun, tmp_path / "client", root), "c") is not None
+
+
 def test_a_removed_delegation_stays_listed(server: Server, gun: str, tmp_path: Path) -> None:
     """A client of an earlier snapshot refuses one that lacks a file, so nothing is ever left out."""
     owner = Owner(server, gun)
