@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from notary_server.errors import HeadMoved, NotaryError, SignerRefused
+from notary_server.errors import NotaryError
 from notary_server.ports import KeyChange
 from notary_server.tuf.document import Document
 from notary_server.tuf.instant import SECOND
@@ -18,7 +18,6 @@ from notary_server.tuf10.publish import needed_roles, online_keys, plan
 
 from .context import Context
 from .off_loop import off_loop
-from .overtaken import overtaken
 from .signing import sign_plan
 
 
@@ -40,7 +39,7 @@ async def publish_once(
 
     Raises:
         InvalidUpdate, VersionConflict: the upload is refused.
-        HeadMoved, KeyGone: look again.
+        HeadMoved, KeyGone, VersionPassed: look again.
         StoreUnavailable, SignerUnavailable, SignerRefused: nothing is stored.
     """
     files = [upload for upload in uploads if isinstance(upload, StandardFile)]
@@ -53,12 +52,7 @@ async def publish_once(
     held = await context.signer.describe_keys(wanted) if wanted else {}
     now_ns = context.clock.now_ns()
     decided = await off_loop(_size(state, files), plan, state, files, held, now_ns, context.lifetimes)
-    try:
-        signed = await sign_plan(context.signer, decided, b"")
-    except SignerRefused as refusal:
-        if await overtaken(context, state):
-            raise HeadMoved("another publish of this repository was first") from refusal
-        raise
+    signed = await sign_plan(context.signer, decided, b"")
     keys = None
     if uploaded is not None:
         keys = KeyChange(wanted, online_keys(stored) - wanted, now_ns, now_ns + context.key_grace * SECOND)

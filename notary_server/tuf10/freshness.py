@@ -81,13 +81,13 @@ def renewal(
             return None
         order, version = None, snapshot.version
         if SNAPSHOT in wanted:
-            version = following(state, SNAPSHOT)
+            version = following(state, SNAPSHOT, [key.held for key in snapshot_keys])
             expires = generate.following_expiry(now_ns, lifetimes.snapshot)
             order = generate.next_snapshot(
                 state.gun, snapshot.snapshot().meta, version, expires, snapshot_keys
             )
         expires = generate.following_expiry(now_ns, lifetimes.timestamp)
-        following_timestamp = following(state, TIMESTAMP)
+        following_timestamp = following(state, TIMESTAMP, [key.held for key in timestamp_keys])
     except (BadFileError, VersionsExhaustedError):
         return None
     next_timestamp = NextTimestamp(state.gun, following_timestamp, expires, timestamp_keys, version)

@@ -131,7 +131,7 @@ class _Planning:
         self._verify_targets(root)
         snapshot_keys, timestamp_keys = self._keys(root, SNAPSHOT), self._keys(root, TIMESTAMP)
         files = tuple(self._newer())
-        version = self._following(SNAPSHOT)
+        version = self._following(SNAPSHOT, snapshot_keys)
         expires = generate.following_expiry(self.now_ns, self.lifetimes.snapshot)
         order = generate.next_snapshot(self.gun, self._entries(), version, expires, snapshot_keys)
         if len(order.payload) > LIMITS.lengths[SNAPSHOT] - ROOM_FOR_SIGNATURES:
@@ -139,7 +139,9 @@ class _Planning:
                 "ErrBadSnapshot", "the repository has too many roles: clients would not read its snapshot"
             )
         expires = generate.following_expiry(self.now_ns, self.lifetimes.timestamp)
-        timestamp = NextTimestamp(self.gun, self._following(TIMESTAMP), expires, timestamp_keys, version)
+        timestamp = NextTimestamp(
+            self.gun, self._following(TIMESTAMP, timestamp_keys), expires, timestamp_keys, version
+        )
         return StandardPlan(files, order, timestamp)
 
     def _root(self) -> Root:
@@ -223,9 +225,9 @@ class _Planning:
                 raise conflict(new, stored)
             yield new
 
-    def _following(self, role: RoleName) -> int:
+    def _following(self, role: RoleName, keys: tuple[OnlineKey, ...]) -> int:
         try:
-            return following(self.state, role)
+            return following(self.state, role, [key.held for key in keys])
         except VersionsExhaustedError as error:
             raise invalid("ErrValidation", str(error)) from None
 

@@ -115,7 +115,10 @@ async def test_the_first_use_decides_on_the_dialect(registry: SqlRegistry, engin
     key, old = new_key(1), new_key(2)
     for each, role in ((key, "timestamp"), (old, "snapshot")):
         await registry.add_unless_unused(each, GUN, role)  # type: ignore[arg-type]
-    calls = [registry.note_version(key.key_id, 1, dialect) for dialect in ("notary", "tuf-1.0", "notary", "tuf-1.0")]
+    calls = [
+        registry.note_version(key.key_id, 1, dialect)
+        for dialect in ("notary", "tuf-1.0", "notary", "tuf-1.0")
+    ]
     outcomes = await asyncio.gather(*calls)
     assert sorted(outcomes) == ["noted", "noted", "rollback", "rollback"]
     stored = await registry.get(key.key_id)
@@ -123,7 +126,9 @@ async def test_the_first_use_decides_on_the_dialect(registry: SqlRegistry, engin
     assert stored.dialect == ("notary" if outcomes[0] == "noted" else "tuf-1.0")
     await registry.note_version(old.key_id, 1)
     async with engine.begin() as connection:
-        await connection.execute(private_keys.update().values(dialect=None).where(private_keys.c.key_id == old.key_id))
+        await connection.execute(
+            private_keys.update().values(dialect=None).where(private_keys.c.key_id == old.key_id)
+        )
     before = await registry.get(old.key_id)
     assert before is not None
     assert before.dialect == "notary"
