@@ -102,7 +102,9 @@ ROOMS = (
     ),
     Room("notary_server", ("notary_server", "notary_common")),
     _pure(
-        "notary_signer.policy", *_signer("errors", "ports", "encoding", "standard_payload"), "notary_common.wire"
+        "notary_signer.policy",
+        *_signer("errors", "ports", "encoding", "standard_payload"),
+        "notary_common.wire",
     ),
     _pure("notary_signer.standard_payload", "notary_common.wire"),
     _pure("notary_signer.encoding", *_signer("errors"), "notary_common.wire"),

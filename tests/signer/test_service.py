@@ -148,7 +148,7 @@ async def test_a_key_never_goes_back(service: SignerService, registry: SqlRegist
     key, _ = await service.create_key(GUN, "timestamp", "ecdsa")
     await service.sign(key.key_id, GUN, "timestamp", payload(7))
     for version in (6, 1):
-        with pytest.raises(KeyRefused, match=r"has signed version 7 already.*above that version"):
+        with pytest.raises(KeyRefused, match=r"has signed version 7 already"):
             await service.sign(key.key_id, GUN, "timestamp", payload(version))
     await service.sign(key.key_id, GUN, "timestamp", payload(7, days=13))
     stored = await registry.get(key.key_id)
