@@ -70,7 +70,7 @@ class DescribeResponse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SignRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Ask for a signature over `payload`, the canonical form of a snapshot's or timestamp's `signed`."""
+    """Ask for a signature over `payload`, the canonical form of a snapshot's or timestamp's `signed`, in either dialect."""
 
     gun: str
     role: OnlineRole

@@ -152,6 +152,7 @@ async def open_services(
             header_timeout=limits.header_timeout,
             request_timeout=limits.request_timeout,
             proxies=Proxies(config.server.trusted_proxies, config.server.forwarded_header),
+            targets_base_urls=config.repositories.targets_base_urls,
         )
         rates = RateLimits(
             limits.client_writes, limits.repository_writes, limits.client_keys, limits.repository_keys

@@ -10,9 +10,11 @@ from typing import Any
 from notary_common.table import columns, printable
 
 from .ports import MetadataStore, Repository
+from .standard_report import standard_report
 from .tuf.model import Parsed, PublicKey, Root, Snapshot, Targets, Timestamp
 from .tuf.names import BASE_ROLES, ROOT, SNAPSHOT, TIMESTAMP, Gun, RoleName, depth_order, gun_problem
 from .tuf.parse import ParseError, listed_targets, parse_root, parse_snapshot, parse_targets, parse_timestamp
+from .tuf10.names import is_standard
 
 Report = dict[str, Any]
 
@@ -60,6 +62,8 @@ async def read_repository(store: MetadataStore, gun: str) -> Report | None:
     state = await store.trust_state(name, tuple(latest))
     if not state.latest:
         return None
+    if is_standard(state.files.get(ROOT)):
+        return standard_report(state, _ordered(state.latest))
     parsed: dict[RoleName, Parsed[Any]] = {}
     roles: list[Report] = []
     for role in _ordered(state.latest):

@@ -13,7 +13,7 @@ from notary_common.wire import Algorithm, Key, OnlineRole, SignResponse
 
 from . import encoding, policy
 from .errors import BadRequest, KeyRefused, KeyUnknown, SignerError, TokenFault
-from .ports import KeyRecord, KeyRegistry, Token
+from .ports import Dialect, KeyRecord, KeyRegistry, Token
 
 MAX_DESCRIBED: Final = 64
 """Keys in one describe call: a role has one or two."""
@@ -42,7 +42,10 @@ def _wire(record: KeyRecord) -> Key:
     )
 
 
-def _check_version(record: KeyRecord, version: int) -> None:
+def _check_version(record: KeyRecord, version: int, dialect: Dialect) -> None:
+    other = policy.dialect_problem(record.dialect, dialect)
+    if other is not None:
+        raise KeyRefused(other)
     problem = policy.version_problem(record.highest_version, version)
     if problem is not None:
         raise KeyRefused(problem)
@@ -128,11 +131,13 @@ class SignerService:
         )
         if problem is not None:
             raise KeyRefused(problem)
-        version = policy.payload_version(payload)
-        _check_version(record, version)
+        version, dialect = policy.payload_version(payload), policy.payload_dialect(payload)
+        _check_version(record, version, dialect)
         signing = self._token.sign(key_id, record.algorithm, record.private, payload)
         # Both are waited for, so that nothing goes on behind the back of an answer.
-        outcomes = await asyncio.gather(signing, self._note(record, version, now), return_exceptions=True)
+        outcomes = await asyncio.gather(
+            signing, self._note(record, version, dialect, now), return_exceptions=True
+        )
         for outcome in reversed(outcomes):
             if isinstance(outcome, BaseException):
                 raise outcome
@@ -142,7 +147,7 @@ class SignerService:
         response = SignResponse(key_id, encoding.METHODS[record.algorithm], signature)
         return Signed(response, version, hashlib.sha256(payload).hexdigest())
 
-    async def _note(self, record: KeyRecord, version: int, now: datetime) -> None:
+    async def _note(self, record: KeyRecord, version: int, dialect: Dialect, now: datetime) -> None:
         """Return when the version is on disk.
 
         Raises:
@@ -151,11 +156,11 @@ class SignerService:
         recently = record.last_used is not None and now - record.last_used < USE_IS_NOTED_EVERY
         if recently and record.highest_version == version:
             return
-        outcome = await self._registry.note_version(record.key_id, version)
+        outcome = await self._registry.note_version(record.key_id, version, dialect)
         if outcome == "gone":
             raise KeyRefused("the key is retired")
         if outcome == "rollback":
-            _check_version(await self._record(record.key_id), version)
+            _check_version(await self._record(record.key_id), version, dialect)
             raise KeyRefused("the key is retired")  # between the two looks
 
     async def retire(self, key_id: str, gun: str) -> Key:

@@ -1,7 +1,7 @@
 """PURE: may this key sign this payload? A key signs only what it was made for.
 
 A payload is the canonical form of the `signed` member of a snapshot or a timestamp (docs/reference/protocol.md,
-4 and 8), exactly as the trust server makes it. Anything else, however valid elsewhere, is refused: so a
+4 and 8), exactly as the trust server makes it, in Notary's dialect or in that of TUF 1.0. Anything else, however valid elsewhere, is refused: so a
 server that was taken over cannot have a root, a targets file, a token or another repository's metadata signed.
 """
 
@@ -17,6 +17,9 @@ from typing import Any, Final
 from unicodedata import category
 
 from notary_common.wire import OnlineRole
+
+from . import standard_payload
+from .ports import Dialect
 
 MAX_PAYLOAD_BYTES: Final = 8 * 1024 * 1024
 """A snapshot entry takes some 250 bytes: room for 30,000 delegations."""
@@ -34,6 +37,7 @@ MAX_GUN_LENGTH: Final = 255
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Zl", "Zp"})
 """Categories of characters that let two names look alike: control and format characters, separators of lines and paragraphs."""
 _TYPES: Final[Mapping[OnlineRole, str]] = {"snapshot": "Snapshot", "timestamp": "Timestamp"}
+_NOTARY_BEGINNINGS: Final = tuple(f'{{"_type":"{kind}"'.encode() for kind in _TYPES.values())
 _MEMBERS: Final = {"_type", "expires", "meta", "version"}
 _FILE_MEMBERS: Final = {"hashes", "length"}
 _DIGEST_BYTES: Final = {"sha256": 32, "sha512": 64}
@@ -81,6 +85,18 @@ def version_problem(highest: int | None, version: int) -> str | None:
     return None
 
 
+def dialect_problem(signed_before: Dialect | None, dialect: Dialect) -> str | None:
+    """Why a key whose signatures are of one dialect (None: there are none) may not sign another's, None if it may."""
+    if signed_before not in {None, dialect}:
+        return f"the key signs metadata of the dialect {signed_before}, and the payload is of {dialect}"
+    return None
+
+
+def payload_dialect(payload: bytes) -> Dialect:
+    """The dialect of a payload that `payload_problem` found sound: canonical form begins with the type."""
+    return "notary" if payload.startswith(_NOTARY_BEGINNINGS) else "tuf-1.0"
+
+
 def payload_version(payload: bytes) -> int:
     """The version in a payload that `payload_problem` found sound: canonical form puts it last."""
     return int(payload[payload.rindex(b":") + 1 : -1])
@@ -105,14 +121,20 @@ def payload_problem(
             return "the payload is not canonical JSON"
     except (ValueError, RecursionError, TypeError):
         return "the payload is not JSON of the kind that is signed"
-    if not isinstance(signed, dict) or set(signed) != _MEMBERS:
-        return "the payload must have exactly the members " + ", ".join(sorted(_MEMBERS))
-    if signed["_type"] != _TYPES[role]:
-        return f"the payload's _type is not {_TYPES[role]}"
+    standard = standard_payload.is_standard(signed)
+    members = standard_payload.MEMBERS if standard else _MEMBERS
+    if not isinstance(signed, dict) or set(signed) != members:
+        return "the payload must have exactly the members " + ", ".join(sorted(members))
+    named = role if standard else _TYPES[role]
+    if signed["_type"] != named:
+        return f"the payload's _type is not {named}"
     version = signed["version"]
     if type(version) is not int or not 1 <= version <= MAX_VERSION:
         return f"the payload's version is not between 1 and {MAX_VERSION}"
-    return _expiry_problem(signed["expires"], now, lifetimes[role]) or _meta_problem(role, signed["meta"])
+    problem = _expiry_problem(signed["expires"], now, lifetimes[role])
+    if problem is None and standard:
+        return standard_payload.problem(role, signed, MAX_VERSION)
+    return problem or _meta_problem(role, signed["meta"])
 
 
 def _expiry_problem(expires: object, now: datetime, lifetime: timedelta) -> str | None:

@@ -12,6 +12,9 @@ Keeping = Literal["wrapped", "resident"]
 """`wrapped`: the registry has the private key, encrypted under the token's key-encryption key (KEK).
 `resident`: the key is an object of the token, found by its key ID."""
 
+Dialect = Literal["notary", "tuf-1.0"]
+"""Of the metadata that a key signs."""
+
 AES_KWP: Final = "AES256-KWP"
 """AES key wrap with padding (RFC 5649) under a KEK of 256 bits."""
 
@@ -63,6 +66,7 @@ class KeyRecord:
         deleted_at: when the key was retired, or None.
         destroyed_at: when its private half was destroyed, or None.
         highest_version: of all it has signed; None if none, or none since this is noted.
+        dialect: what it signs for good; None before its first signature.
     """
 
     key_id: str
@@ -75,6 +79,7 @@ class KeyRecord:
     deleted_at: datetime | None
     destroyed_at: datetime | None = None
     highest_version: int | None = None
+    dialect: Dialect | None = None
 
     @property
     def state(self) -> KeyState:
@@ -83,7 +88,7 @@ class KeyRecord:
 
 
 Noting = Literal["noted", "rollback", "gone"]
-"""The version is on disk; a higher one was signed; the key is retired or not held."""
+"""The version is on disk; a higher one was signed, or in another dialect; the key is retired or not held."""
 
 
 class KeyRegistry(Protocol):
@@ -114,11 +119,12 @@ class KeyRegistry(Protocol):
     async def describe(self, key_ids: list[str]) -> list[KeyRecord]:
         """The records of those of `key_ids` that are held and not retired."""
 
-    async def note_version(self, key_id: str, version: int) -> Noting:
-        """Make `version` the highest that the key has signed, and now the time of its last use, durably.
+    async def note_version(self, key_id: str, version: int, dialect: Dialect = "notary") -> Noting:
+        """Make `version` the highest that the key has signed, and now the time of its last use, durably; with its first
+        use `dialect` becomes the key's.
 
         MUST be one comparison and change with respect to every other call for the key, of any process on any
-        machine: nothing is done if a higher version was noted, or the key was retired. The same version again
+        machine: nothing is done if a higher version was noted or another dialect, or the key was retired. The same version again
         is fine: a publish whose commit lost the race is planned anew, often with the version it had.
         """
 

@@ -46,16 +46,22 @@ def _signer(*rooms: str) -> tuple[str, ...]:
 
 ROOMS = (
     _pure("notary_server.tuf", "notary_server.errors"),
+    Room(
+        "notary_server.tuf10",
+        ("notary_server.tuf", "notary_server.errors", "notary_common.tuf_keys", "notary_common.wire"),
+        frozenset({"msgspec", "cryptography", "tuf", "securesystemslib"}),
+        IMPURE,
+    ),
     _pure("notary_server.errors", "notary_server.tuf"),
     Room("notary_server.ports", _server("tuf", "errors"), frozenset()),
     Room(
         "notary_server.operations",
-        _server("ports", "tuf", "errors", "metrics"),
+        _server("ports", "tuf", "tuf10", "errors", "metrics"),
         forbidden=frozenset({"aiohttp", "sqlalchemy", "ssl", "socket"}),
     ),
     Room(
         "notary_server.storage",
-        (*_server("ports", "tuf", "errors", "metrics"), "notary_common"),
+        (*_server("ports", "tuf", "tuf10", "errors", "metrics"), "notary_common"),
         forbidden=frozenset({"aiohttp"}),
     ),
     Room(
@@ -76,7 +82,7 @@ ROOMS = (
     ),
     Room(
         "notary_server.http",
-        (*_server("operations", "auth", "errors", "tuf.names", "metrics"), "notary_common"),
+        (*_server("operations", "auth", "errors", "tuf.names", "tuf10.names", "metrics"), "notary_common"),
         forbidden=frozenset({"sqlalchemy"}),
     ),
     Room("notary_server.metrics", ()),
@@ -98,7 +104,12 @@ ROOMS = (
     _pure("notary_server.takeover.chain", "notary_server.tuf"),
     _pure("notary_server.takeover.examine", "notary_server.tuf", "notary_server.takeover.advice"),
     Room("notary_server", ("notary_server", "notary_common")),
-    _pure("notary_signer.policy", *_signer("errors", "ports", "encoding"), "notary_common.wire"),
+    _pure(
+        "notary_signer.policy",
+        *_signer("errors", "ports", "encoding", "standard_payload"),
+        "notary_common.wire",
+    ),
+    _pure("notary_signer.standard_payload", "notary_common.wire"),
     _pure("notary_signer.encoding", *_signer("errors"), "notary_common.wire"),
     _pure("notary_signer.clients"),
     _pure("notary_signer.audit.record", *_signer("ports")),

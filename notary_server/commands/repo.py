@@ -68,6 +68,60 @@ def show_repository(config_file: Path, gun: str, as_json: bool) -> None:
     click.echo(json.dumps(report, indent=2) if as_json else show_as_text(report))
 
 
+@repo.command("convert")
+@config_option("server-config.json")
+@click.argument("gun")
+@click.option(
+    "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="A new directory."
+)
+@click.option(
+    "--snapshot-key",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    required=True,
+    help="What the server answers to GET /v2/NEW/_trust/tuf/snapshot.key.json.",
+)
+@click.option(
+    "--timestamp-key",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    required=True,
+    help="What it answers to GET /v2/NEW/_trust/tuf/timestamp.key.json.",
+)
+def convert_repository(
+    config_file: Path, gun: str, output: Path, snapshot_key: Path, timestamp_key: Path
+) -> None:
+    """Write the repository GUN as unsigned TUF 1.0 metadata, for its owner to sign and publish under a new name.
+
+    \b
+    Example:
+      curl https://notary.example.org/v2/example.org/app-tuf/_trust/tuf/snapshot.key.json > snapshot.json
+      curl https://notary.example.org/v2/example.org/app-tuf/_trust/tuf/timestamp.key.json > timestamp.json
+      notary-server repo convert --config server-config.json example.org/app --output app-tuf \\
+        --snapshot-key snapshot.json --timestamp-key timestamp.json
+    """
+    from ..repository_conversion import ConversionProblem, convert_stored  # noqa: PLC0415
+
+    try:
+        conversion = _with_store(
+            config_file, lambda store: convert_stored(store, gun, snapshot_key, timestamp_key)
+        )
+        output.mkdir(parents=True)
+        for role, data in conversion.files.items():
+            file = output / f"{role}.json"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+            click.echo(f"wrote {file}")
+    except ConversionProblem as problem:
+        stop(PROGRAM, str(problem))
+    except FileExistsError:
+        stop(PROGRAM, f"{output} exists already; name a directory that does not")
+    except OSError as error:
+        stop(PROGRAM, f"{output} cannot be written: {error.strerror}")
+    click.echo("\nNot carried over as it was:")
+    for note in conversion.notes:
+        click.echo(f"  {note}")
+    click.echo("\nNow sign each file with the keys that it lists, and publish all of them together.")
+
+
 def _with_store(config_file: Path, work: Callable[[SqlStore], Awaitable[Result]]) -> Result:
     """Do `work` with the configured database; stops with a sentence if it cannot be used."""
     import asyncio  # noqa: PLC0415

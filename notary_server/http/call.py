@@ -31,6 +31,7 @@ class Settings:
         header_timeout: seconds from a connection to the end of its first request's header.
         request_timeout: seconds that a client may take to send one request.
         proxies: whose word about a client's address is taken.
+        targets_base_urls: where target files are kept, by the beginning of the repository's name; each ends in a slash.
     """
 
     caching: CachePolicy = field(default_factory=CachePolicy)
@@ -45,6 +46,7 @@ class Settings:
     header_timeout: float = 20.0
     request_timeout: float = 60.0
     proxies: Proxies = field(default_factory=Proxies)
+    targets_base_urls: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

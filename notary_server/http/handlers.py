@@ -6,6 +6,7 @@ from base64 import b64encode
 from datetime import UTC, datetime
 from typing import Final
 
+from notary_server.errors import MetadataNotFound
 from notary_server.operations import changefeed, delete_repository, keys, publish, read_metadata
 from notary_server.operations.changefeed import Change
 from notary_server.operations.keys import HeldKey
@@ -18,6 +19,7 @@ from .caching import cache_headers, last_modified
 from .call import Call
 from .multipart import form_boundary, parts
 from .query import first_values
+from .target import escaped_path
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -86,6 +88,33 @@ async def rotated_key(call: Call) -> Answer:
     return _key(held)
 
 
+async def standard_key(call: Call) -> Answer:
+    """The same as `key`, as TUF 1.0 spells keys, with the ID that python-tuf computes."""
+    with audited(call, "get key") as entry:
+        call.services.rates.admit("keys", call)
+        held = await keys.get_standard(call.services.context, call.gun, call.role)
+        entry.key = held.key_id
+    return _standard_key(held)
+
+
+async def rotated_standard_key(call: Call) -> Answer:
+    """The same as `rotated_key`, likewise."""
+    with audited(call, "rotate key") as entry:
+        call.services.rates.admit("keys", call)
+        held = await keys.rotate(call.services.context, call.gun, call.role)
+        entry.key = held.key_id
+    return _standard_key(held)
+
+
+async def target_file(call: Call) -> Answer:
+    """Where a target file is kept: this server keeps none."""
+    bases = call.services.settings.targets_base_urls
+    fitting = max((prefix for prefix in bases if call.gun.startswith(prefix)), key=len, default=None)
+    if fitting is None:
+        raise MetadataNotFound("This server does not know where the targets of this repository are kept.")
+    return Answer(302, headers={"Location": bases[fitting] + escaped_path(call.selector)})
+
+
 async def changes(call: Call) -> Answer:
     """The changes of one repository, or of all if the address names none."""
     query = first_values(call.query)
@@ -119,6 +148,11 @@ def _unchanging(call: Call, stored: StoredFile) -> Answer:
 def _key(held: HeldKey) -> Answer:
     keyval = {"public": b64encode(held.key.public).decode(), "private": None}
     return Answer(body=spell_json({"keytype": held.key.keytype, "keyval": keyval}), content_type=TEXT)
+
+
+def _standard_key(held: HeldKey) -> Answer:
+    key = keys.in_standard_form(held)
+    return Answer(body=spell_json({"keyid": key.keyid, "key": key.document}), content_type=JSON)
 
 
 def _change(change: Change) -> dict[str, object]:

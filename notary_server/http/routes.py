@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from notary_server.auth.access import Level
+from notary_server.tuf10.names import ROLE_PATTERN
 
 from . import handlers
 from .answer import Answer
@@ -23,6 +24,8 @@ _ROLE: Final = r"(?P<role>root|targets(?:/[^/\t\n\f\r ]+)*|snapshot|timestamp)"
 _KEY: Final = r"(?P<role>snapshot|timestamp)"
 _DIGEST: Final = r"(?P<selector>[0-9a-fA-F]{64}|[0-9a-fA-F]{96}|[0-9a-fA-F]{128})"
 _VERSION: Final = r"(?P<selector>[0-9]+)"
+_STANDARD_ROLE: Final = rf"(?P<role>{ROLE_PATTERN})"
+"""A role of a TUF 1.0 repository, whose names are freer."""
 
 
 Handler = Callable[[Call], Awaitable[Answer]]
@@ -70,6 +73,16 @@ ROUTES: Final = (
     _route("GET", _TUF + _ROLE + r"\.json", handlers.current_file, "pull", "GetRole"),
     _route("GET", _TUF + _KEY + r"\.key", handlers.key, "push", "GetKey"),
     _route("POST", _TUF + _KEY + r"\.key", handlers.rotated_key, "admin", "RotateKey"),
+    _route(
+        "GET",
+        _TUF + _VERSION + r"\." + _STANDARD_ROLE + r"\.json",
+        handlers.file_by_version,
+        "pull",
+        "GetRoleByVersion",
+    ),
+    _route("GET", _TUF + _KEY + r"\.key\.json", handlers.standard_key, "push", "GetKey"),
+    _route("POST", _TUF + _KEY + r"\.key\.json", handlers.rotated_standard_key, "admin", "RotateKey"),
+    _route("GET", _GUN + r"/_trust/targets/(?P<selector>(?s:.+))", handlers.target_file, "pull"),
     _route("DELETE", _TUF, handlers.delete, "admin", "DeleteTUF"),
     _route("GET", _GUN + r"/_trust/changefeed", handlers.changes, "pull", "Changefeed"),
     _route("GET", r"/v2/_trust/changefeed", handlers.changes, "catalog", "Changefeed"),

@@ -55,8 +55,12 @@ class Target:
     @property
     def clean_location(self) -> str:
         """Where the clean path is, for a redirect."""
-        path = quote(self.clean_path.encode("utf-8", "surrogateescape"), safe=_UNESCAPED)
-        return self.origin + path + ("" if self.query is None else "?" + self.query)
+        return self.origin + escaped_path(self.clean_path) + ("" if self.query is None else "?" + self.query)
+
+
+def escaped_path(path: str) -> str:
+    """A decoded path as it stands in an address."""
+    return quote(path.encode("utf-8", "surrogateescape"), safe=_UNESCAPED)
 
 
 def decode_target(raw: str) -> Target:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
+
 from notary_server.tuf.model import HeldKey
 from notary_server.tuf.names import ROOT, Gun, KeyId, RoleName
 from notary_server.tuf.online import listed
 from notary_server.tuf.parse import ParseError, parse_root
+from notary_server.tuf10 import online as standard
+from notary_server.tuf10.file import BadFileError, StandardFile
+from notary_server.tuf10.names import is_standard
+from notary_server.tuf10.online import in_standard_form
 
 from .context import Context
 from .off_loop import off_loop
 
-__all__ = ["HeldKey", "get", "rotate"]
+__all__ = ["HeldKey", "get", "get_standard", "in_standard_form", "rotate"]
 
 
 async def get(context: Context, gun: Gun, role: RoleName) -> HeldKey:
@@ -19,14 +26,31 @@ async def get(context: Context, gun: Gun, role: RoleName) -> HeldKey:
     Raises:
         StoreUnavailable, SignerUnavailable, SignerRefused: one of the two cannot answer.
     """
-    wanted = await _listed_in_root(context, gun, role)
-    if wanted:
-        held = await context.signer.describe_keys(wanted)
-        for candidate in wanted:
-            key = held.get(candidate)
-            # A root may list another repository's key; that one never signs here.
-            if key is not None and key.gun == gun and key.role == role:
-                return key
+    return await _used(context, gun, role, await _listed_in_root(context, gun, role))
+
+
+async def get_standard(context: Context, gun: Gun, role: RoleName) -> HeldKey:
+    """The same for a repository of TUF 1.0 metadata, or one that is to be.
+
+    Raises:
+        StoreUnavailable, SignerUnavailable, SignerRefused: one of the two cannot answer.
+    """
+    # No snapshot of TUF 1.0 lists the root: the latest one is the current one.
+    data = (await context.store.trust_state(gun, ())).files.get(ROOT)
+    wanted: list[KeyId] = []
+    if data is not None and is_standard(data):
+        with suppress(BadFileError):
+            wanted = [computed for _, computed in standard.listed(StandardFile(ROOT, data).root(), role)]
+    return await _used(context, gun, role, wanted)
+
+
+async def _used(context: Context, gun: Gun, role: RoleName, wanted: Sequence[KeyId]) -> HeldKey:
+    held = await context.signer.describe_keys(wanted) if wanted else {}
+    for candidate in wanted:
+        key = held.get(candidate)
+        # A root may list another repository's key; that one never signs here.
+        if key is not None and key.gun == gun and key.role == role:
+            return key
     return await rotate(context, gun, role)
 
 

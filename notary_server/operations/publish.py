@@ -22,7 +22,11 @@ from notary_server.tuf.instant import SECOND
 from notary_server.tuf.model import NewFile, TrustState
 from notary_server.tuf.names import ROOT, SNAPSHOT, TIMESTAMP, Gun, KeyId, RoleName, is_role
 from notary_server.tuf.publish import PublishPlan, needed_roles, online_keys, plan
+from notary_server.tuf.refusal import invalid
+from notary_server.tuf10.file import StandardFile
+from notary_server.tuf10.names import is_standard
 
+from . import publish_standard
 from .context import Context
 from .off_loop import off_loop
 from .signing import sign_plan
@@ -33,10 +37,13 @@ learns so from the second plan; only publishes of other roles and renewals can m
 BACKOFF: Final = 0.02
 """Seconds: the longest pause before the second attempt; each further one doubles it."""
 
+Upload = Document | StandardFile
+"""One file of an upload, in the dialect that it is written in."""
+
 
 async def collect(
     context: Context, size: int, parts: Iterable[tuple[str, Callable[[], bytes]]]
-) -> list[Document]:
+) -> list[Upload]:
     """The files that a form's parts stand for: by part the name first, then the content; of one role the last.
 
     `parts` are file names as spelled and what finds the contents; both may raise errors of their own. `size` is that
@@ -49,10 +56,14 @@ async def collect(
         Unavailable: a large part cannot be read now.
     """
     files, error = await off_loop(size, _split, parts)
-    uploads: dict[RoleName, Document] = {}
+    uploads: dict[RoleName, Upload] = {}
     for role, data in files:
-        uploads[role] = await context.reader.read(role, data, context.limits)
-        uploads[role].check()
+        if is_standard(data):
+            uploads[role] = StandardFile(role, data)
+            await off_loop(len(data), uploads[role].check)
+        else:
+            uploads[role] = await context.reader.read(role, data, context.limits)
+            uploads[role].check()
         # Many files that are read on the spot add up.
         await asyncio.sleep(0)
     if error is not None:
@@ -70,15 +81,16 @@ def _split(
             role = name.removesuffix(".json")
             if not role:
                 raise NoFilename("a part of the upload names no file")
-            if not is_role(role):
+            data = content() if is_role(role) else publish_standard.part(role, content)
+            if data is None:
                 raise InvalidRole("a part of the upload is named after no valid role", role)
-            files.append((RoleName(role), content()))
+            files.append((RoleName(role), data))
     except NotaryError as error:
         return files, error
     return files, None
 
 
-async def publish(context: Context, gun: Gun, uploads: Sequence[Document]) -> Sequence[NewFile]:
+async def publish(context: Context, gun: Gun, uploads: Sequence[Upload]) -> Sequence[NewFile]:
     """Store an upload and what the server signs over it, all or nothing: the files stored, once they are durable.
 
     Raises:
@@ -100,9 +112,14 @@ async def publish(context: Context, gun: Gun, uploads: Sequence[Document]) -> Se
     raise VersionConflict("this repository is busy: others publish to it at the same time; run publish again")
 
 
-async def _publish_once(context: Context, gun: Gun, uploads: Sequence[Document]) -> Sequence[NewFile]:
+async def _publish_once(context: Context, gun: Gun, all_uploads: Sequence[Upload]) -> Sequence[NewFile]:
+    uploads = [upload for upload in all_uploads if isinstance(upload, Document)]
+    if len(uploads) < len(all_uploads):
+        return await publish_standard.publish_once(context, gun, all_uploads)
     # 1. What is stored, in one consistent look.
     state = await context.store.trust_state(gun, needed_roles(uploads))
+    if is_standard(state.files.get(ROOT)):
+        raise invalid("ErrValidation", "this repository holds TUF 1.0 metadata, as its first root did")
     stored = await _read_stored(context, state, uploads)
     # 2. Which of the keys that root gives to snapshot and timestamp the signer holds.
     wanted = online_keys(stored, uploads)

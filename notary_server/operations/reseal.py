@@ -10,14 +10,12 @@ import structlog
 
 from notary_server.errors import HeadMoved, KeyGone, SignerRefused, VersionPassed
 from notary_server.ports import StoredFile
-from notary_server.tuf.document import by_role
-from notary_server.tuf.freshness import Horizon, due, renewal
+from notary_server.tuf.freshness import Horizon
 from notary_server.tuf.model import TrustState
-from notary_server.tuf.names import SNAPSHOT, TIMESTAMP, Gun, RoleName
-from notary_server.tuf.parse import ParseError, parse_snapshot, parse_timestamp
-from notary_server.tuf.publish import online_keys
+from notary_server.tuf.names import SNAPSHOT, TIMESTAMP, Gun
 
 from .context import Context
+from .dialects import due, expiries, online_keys, renewal
 from .off_loop import off_loop
 from .signing import sign_plan
 
@@ -83,13 +81,13 @@ async def _renew(context: Context, gun: Gun, horizon: Horizon) -> Outcome:
     for _ in range(ATTEMPTS):
         state = await context.store.trust_state(gun, ())
         size = sum(len(data) for data in state.files.values())
-        roles = await off_loop(size, _due, state, horizon)
+        roles = await off_loop(size, due, state, horizon)
         if not roles:
             return Outcome.NEEDLESS
-        wanted = await off_loop(size, online_keys, by_role(state.files), ())
+        wanted = await off_loop(size, online_keys, state)
         held = await context.signer.describe_keys(wanted) if wanted else {}
         now_ns = context.clock.now_ns()
-        plan = await off_loop(size, renewal, gun, state, held, now_ns, context.lifetimes, horizon)
+        plan = await off_loop(size, renewal, state, held, now_ns, context.lifetimes, horizon)
         if plan is None:
             _settle(context, state)
             if TIMESTAMP not in roles:
@@ -109,21 +107,14 @@ async def _renew(context: Context, gun: Gun, horizon: Horizon) -> Outcome:
     return Outcome.NEEDLESS
 
 
-def _due(state: TrustState, horizon: Horizon) -> frozenset[RoleName]:
-    timestamp, snapshot = state.files.get(TIMESTAMP), state.files.get(SNAPSHOT)
-    return frozenset() if timestamp is None or snapshot is None else due(timestamp, snapshot, horizon)
-
-
 def _settle(context: Context, state: TrustState) -> None:
     """Remember that this timestamp stays until it expires itself, although its snapshot may have expired: that
     snapshot is its owner's to renew, and readers need not wait for the signer to say so again."""
-    if _due(state, Horizon.now(context.clock.now_ns())) == {SNAPSHOT}:
-        expires = parse_timestamp(state.files[TIMESTAMP]).body.expires
-        context.expiries.remember(state.latest[TIMESTAMP].sha256, expires)
+    if due(state, Horizon.now(context.clock.now_ns())) == {SNAPSHOT}:
+        ends = expiries(state.files[TIMESTAMP], state.files[SNAPSHOT])
+        context.expiries.remember(state.latest[TIMESTAMP].sha256, _NEVER if ends is None else ends[0])
 
 
 def _earlier_expiry(timestamp: bytes, snapshot: bytes) -> int:
-    try:
-        return min(parse_timestamp(timestamp).body.expires, parse_snapshot(snapshot).body.expires)
-    except ParseError:
-        return _NEVER
+    ends = expiries(timestamp, snapshot)
+    return _NEVER if ends is None else min(ends)

@@ -7,6 +7,7 @@ from typing import Protocol
 from notary_server.ports import RemoteSigner
 from notary_server.tuf.generate import new_file, seal
 from notary_server.tuf.model import NewFile, SigningOrder
+from notary_server.tuf10 import generate as standard
 
 
 class Plan(Protocol):
@@ -37,4 +38,6 @@ async def sign_plan(signer: RemoteSigner, plan: Plan, existing_snapshot: bytes) 
 
 async def _sign(signer: RemoteSigner, order: SigningOrder) -> NewFile:
     signatures = await signer.sign(order)
+    if isinstance(order, standard.StandardOrder):
+        return new_file(order.role, order.version, standard.seal(order, signatures))
     return new_file(order.role, order.version, seal(order, signatures))

@@ -15,9 +15,8 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from notary_common.database import Database, DatabaseConflict, Dialect, Query, Session, among
 from notary_server.errors import HeadMoved
 from notary_server.ports import KeyChange, Retirement
-from notary_server.tuf.document import Document
 from notary_server.tuf.names import ROOT, Gun, KeyId
-from notary_server.tuf.publish import online_keys
+from notary_server.tuf10.publish import listed_keys as online_keys
 
 from . import statements
 from .errors import store_errors
@@ -123,7 +122,7 @@ async def stored_roots(session: Session, gun: Gun) -> list[bytes]:
 
 def listed_keys(roots: Collection[bytes]) -> frozenset[KeyId]:
     """What any of `roots` lists for the online roles; nothing of one that cannot be read."""
-    return frozenset(key for data in roots for key in online_keys({ROOT: Document(ROOT, data)}, ()))
+    return frozenset(key for data in roots for key in online_keys(data))
 
 
 async def note(session: Session, gun: Gun, key_ids: Collection[KeyId], due_ns: int) -> None:

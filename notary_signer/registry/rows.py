@@ -32,6 +32,7 @@ COLUMNS: Final = (
     KEYS.deleted_at,
     KEYS.destroyed_at,
     KEYS.highest_version,
+    KEYS.dialect,
 )
 """What `record` takes apart, in this order."""
 
@@ -49,7 +50,7 @@ def aware(moment: datetime | None) -> datetime | None:
 def record(row: Sequence[Any]) -> KeyRecord:
     """A row of `COLUMNS`."""
     key_id, algorithm, public, encryption, kek_label, blob, keywrap, gun, role, *rest = row
-    last_used, deleted_at, destroyed_at, highest_version = rest
+    last_used, deleted_at, destroyed_at, highest_version, dialect = rest
     keeping = KEEPING[encryption]
     wrapped = PrivatePart(keeping, kek_label, bytes(blob), keywrap)
     return KeyRecord(
@@ -63,6 +64,8 @@ def record(row: Sequence[Any]) -> KeyRecord:
         deleted_at=aware(deleted_at),
         destroyed_at=aware(destroyed_at),
         highest_version=highest_version,
+        # Before dialects were noted there was one.
+        dialect=dialect if dialect is not None or last_used is None else "notary",
     )
 
 

@@ -5,7 +5,7 @@
 | wrapped  | `PKCS11-WRAPPED`  | `AES256-KWP` or another way  | label of the KEK | the wrapped PKCS#8 key       |
 | resident | `PKCS11-RESIDENT` | `none`                       | empty            | empty: the token has the key |
 
-The last three columns are ours alone (docs/adr/0022-what-is-noted-of-a-key.md). `deleted_at` is when a key was retired; a
+The last four columns are ours alone (docs/adr/0022-what-is-noted-of-a-key.md). `deleted_at` is when a key was retired; a
 destroyed one has an empty `private`. `updated_at` of a key that never signed is when it was last heard of.
 
 Notary's own signer writes a JWE (`A256GCM`) under a passphrase: those rows are left as they are.
@@ -49,6 +49,7 @@ private_keys: Final = sa.Table(
     sa.Column("highest_version", sa.Integer),
     sa.Column("activated_at", sa.DateTime),
     sa.Column("destroyed_at", sa.DateTime),
+    sa.Column("dialect", sa.String(16)),
 )
 
 OURS: Final = sa.or_(*(private_keys.c.encryption_alg == ours for ours in KEEPING))

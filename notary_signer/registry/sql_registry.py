@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from notary_common.database import Database, Query, Session, among
 from notary_common.wire import Algorithm, OnlineRole
-from notary_signer.ports import KeyRecord, NewKey, Noting
+from notary_signer.ports import Dialect, KeyRecord, NewKey, Noting
 
 from . import rows
 from .rows import COLUMNS, HELD, KEYS, translated
@@ -40,6 +40,12 @@ _UNUSED: Final = sa.and_(
 _NOW: Final = sa.bindparam("now", type_=sa.DateTime())
 _WANTED: Final = KEYS.key_id == sa.bindparam("wanted")
 _VERSION: Final = sa.bindparam("version", type_=sa.Integer())
+_DIALECT: Final = sa.bindparam("dialect", type_=sa.String(16))
+_IN_DIALECT: Final = sa.or_(
+    KEYS.dialect == _DIALECT,
+    sa.and_(KEYS.dialect.is_(None), sa.or_(KEYS.last_used.is_(None), _DIALECT == "notary")),
+)
+"""A key that signed before dialects were noted did so in Notary's."""
 
 _GET: Final = Query(lambda _: sa.select(*COLUMNS).where(KEYS.key_id == sa.bindparam("key_id"), OURS))
 _DESCRIBE: Final = Query(lambda kind: sa.select(*COLUMNS).where(among(KEYS.key_id, "key_ids", kind), HELD))
@@ -63,11 +69,17 @@ _HEAR_OF: Final = Query(
 _NOTE: Final = Query(
     lambda _: (
         private_keys.update()
-        .where(_WANTED, HELD, sa.or_(KEYS.highest_version.is_(None), KEYS.highest_version <= _VERSION))
+        .where(
+            _WANTED,
+            HELD,
+            sa.or_(KEYS.highest_version.is_(None), KEYS.highest_version <= _VERSION),
+            _IN_DIALECT,
+        )
         # In this order: MySQL sees in each what those before it have set.
         .ordered_values(
             (KEYS.activated_at, sa.case((KEYS.last_used.is_(None), _NOW), else_=KEYS.activated_at)),
             (KEYS.highest_version, _VERSION),
+            (KEYS.dialect, _DIALECT),
             (KEYS.last_used, _NOW),
             (KEYS.updated_at, _NOW),
         )
@@ -140,10 +152,11 @@ class SqlRegistry:
                 self._hinted.add(key_id)
                 self._on_foreign(key_id)
 
-    async def note_version(self, key_id: str, version: int) -> Noting:
+    async def note_version(self, key_id: str, version: int, dialect: Dialect = "notary") -> Noting:
         """See `ports.KeyRegistry.note_version`."""
+        values = {"wanted": key_id, "version": version, "dialect": dialect, "now": rows.now()}
         async with translated(), self._database.statement() as session:
-            if await session.run(_NOTE, wanted=key_id, version=version, now=rows.now()) == 1:
+            if await session.run(_NOTE, **values) == 1:
                 return "noted"
             return "rollback" if await session.rows(_IS_HELD, wanted=key_id) else "gone"
 

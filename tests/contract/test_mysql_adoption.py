@@ -175,6 +175,6 @@ def test_the_signers_keys_are_kept(mariadb_server: MariaServer, target: Database
     )
     before = _rows(mariadb_server, name, "private_keys")
     migrate.upgrade(target, "signer", lambda _line: None)
-    ours = ",NULL" * 3
+    ours = ",NULL" * 4
     assert _rows(mariadb_server, name, "private_keys") == before.replace(");\n", f"{ours});\n")
     assert schema.schema_problem(target, "signer") is None

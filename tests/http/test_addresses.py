@@ -147,6 +147,8 @@ def test_the_openapi_document_is_valid_and_names_every_route() -> None:
         "{role}": "snapshot",
         "{checksum}": "0" * 64,
         "{version}": "3",
+        "{standard_role}": "Alice",
+        "{path}": "dir/file",
     }
     answered = set()
     for method, path in described:

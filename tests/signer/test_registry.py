@@ -110,6 +110,32 @@ async def test_the_highest_version_only_grows(registry: SqlRegistry, database: D
     assert await registry.note_version(key.key_id, 32) == "gone"
 
 
+async def test_the_first_use_decides_on_the_dialect(registry: SqlRegistry, engine: AsyncEngine) -> None:
+    """Of two first uses at once one wins; keys that signed before dialects were noted are Notary's."""
+    key, old = new_key(1), new_key(2)
+    for each, role in ((key, "timestamp"), (old, "snapshot")):
+        await registry.add_unless_unused(each, GUN, role)  # type: ignore[arg-type]
+    calls = [
+        registry.note_version(key.key_id, 1, dialect)
+        for dialect in ("notary", "tuf-1.0", "notary", "tuf-1.0")
+    ]
+    outcomes = await asyncio.gather(*calls)
+    assert sorted(outcomes) == ["noted", "noted", "rollback", "rollback"]
+    stored = await registry.get(key.key_id)
+    assert stored is not None
+    assert stored.dialect == ("notary" if outcomes[0] == "noted" else "tuf-1.0")
+    await registry.note_version(old.key_id, 1)
+    async with engine.begin() as connection:
+        await connection.execute(
+            private_keys.update().values(dialect=None).where(private_keys.c.key_id == old.key_id)
+        )
+    before = await registry.get(old.key_id)
+    assert before is not None
+    assert before.dialect == "notary"
+    assert await registry.note_version(old.key_id, 2, "tuf-1.0") == "rollback"
+    assert await registry.note_version(old.key_id, 2) == "noted"
+
+
 async def test_racing_creations_agree(registry: SqlRegistry, engine: AsyncEngine) -> None:
     """Of many keys made at once for one GUN, role and algorithm exactly one is stored, and all are told it."""
     for round_number in range(3):

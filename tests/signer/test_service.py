@@ -17,7 +17,7 @@ from notary_signer.errors import (
     TokenUnavailable,
 )
 from notary_signer.operations import SignerService
-from notary_signer.ports import Noting
+from notary_signer.ports import Dialect, Noting
 from notary_signer.registry.sql_registry import SqlRegistry
 from notary_signer.token.hardware import HardwareToken
 from tests.support.payloads import canonical, instant, snapshot_signed, timestamp_signed
@@ -126,12 +126,12 @@ async def test_a_version_is_stored_before_the_signature_is_given(
     noted: list[int] = []
     real = registry.note_version
 
-    async def failing(key_id: str, version: int) -> Noting:
+    async def failing(key_id: str, version: int, dialect: Dialect) -> Noting:
         raise RegistryUnavailable("the database went away")
 
-    async def counting(key_id: str, version: int) -> Noting:
+    async def counting(key_id: str, version: int, dialect: Dialect) -> Noting:
         noted.append(version)
-        return await real(key_id, version)
+        return await real(key_id, version, dialect)
 
     monkeypatch.setattr(registry, "note_version", failing)
     with pytest.raises(RegistryUnavailable):
@@ -164,9 +164,9 @@ async def test_signers_that_race_never_give_a_lower_version_out(
     await service.sign(key.key_id, GUN, "timestamp", payload(1))
     real = registry.note_version
 
-    async def overtaken(key_id: str, version: int) -> Noting:
+    async def overtaken(key_id: str, version: int, dialect: Dialect) -> Noting:
         await real(key_id, version + 1)
-        return await real(key_id, version)
+        return await real(key_id, version, dialect)
 
     monkeypatch.setattr(registry, "note_version", overtaken)
     with pytest.raises(KeyRefused, match="has signed version 3 already"):
@@ -221,9 +221,9 @@ async def test_a_key_that_is_retired_while_it_signs_gives_nothing_out(
     key, _ = await service.create_key(GUN, "timestamp", "ecdsa")
     real = registry.note_version
 
-    async def retiring(key_id: str, version: int) -> Noting:
+    async def retiring(key_id: str, version: int, dialect: Dialect) -> Noting:
         await registry.retire(key_id)
-        return await real(key_id, version)
+        return await real(key_id, version, dialect)
 
     monkeypatch.setattr(registry, "note_version", retiring)
     with pytest.raises(KeyRefused, match="retired"):

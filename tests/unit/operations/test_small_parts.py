@@ -14,15 +14,15 @@ from notary_server.errors import (
     InvalidParameters,
     InvalidRole,
     MalformedJson,
+    MalformedUpload,
     NoFilename,
     SignerRefused,
     Unavailable,
 )
 from notary_server.operations import changefeed
 from notary_server.operations.context import Context, Expiries
-from notary_server.operations.publish import collect
+from notary_server.operations.publish import Upload, collect
 from notary_server.signing.local_signer import LocalSigner
-from notary_server.tuf.document import Document
 from notary_server.tuf.keys import verifies
 from notary_server.tuf.model import SigningOrder
 from notary_server.tuf.names import SNAPSHOT, TIMESTAMP, Gun, Sha256Hex
@@ -78,7 +78,7 @@ async def test_changefeed_parameters_that_are_no_numbers(records: str, change_id
         await changefeed.changes(context, None, change_id, records)
 
 
-def collected(*parts: tuple[str, Callable[[], bytes]]) -> list[Document]:
+def collected(*parts: tuple[str, Callable[[], bytes]]) -> list[Upload]:
     """What a form of these parts stands for."""
     context = Context(cast(Any, None), cast(Any, None), cast(Any, None))
     return asyncio.run(collect(context, 0, parts))
@@ -100,9 +100,20 @@ def test_a_name_that_is_only_an_ending_is_none(name: str) -> None:
         collected((name, lambda: FILE))
 
 
-@pytest.mark.parametrize(
-    "name", ["Targets", "root.json.json", "/targets", "./targets", "targets/", "targets/A", "x"]
-)
+@pytest.mark.parametrize("name", ["Targets", "root.json.json", "targets/A", "x"])
+def test_names_that_are_roles_of_tuf_1_0_alone(name: str) -> None:
+    """The content says which dialect it is; one that cannot even be read says nothing."""
+
+    def unreadable() -> bytes:
+        raise MalformedUpload("cut off")
+
+    for content in (lambda: FILE, unreadable):
+        with pytest.raises(InvalidRole) as refused:
+            collected((name, content))
+        assert refused.value.detail == name.removesuffix(".json")
+
+
+@pytest.mark.parametrize("name", ["/targets", "./targets", "targets/", "a b", "_trust/x", "x" * 256])
 def test_names_that_are_no_roles(name: str) -> None:
     """The name is refused before the content is even asked for."""
 
