@@ -12,7 +12,7 @@ from notary_common.wire import OnlineRole
 from notary_signer import policy
 from tests.support.payloads import canonical, snapshot_signed, timestamp_signed
 
-NOW = datetime.now(UTC).replace(microsecond=0)
+NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 SOON = NOW + timedelta(days=14)
 LISTED = MetaFile(3, 10, {"sha256": "a" * 64})
 
