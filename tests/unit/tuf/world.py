@@ -217,7 +217,8 @@ def certified(keys: Iterable[KeyObject]) -> dict[str, KeyObject]:
     """Root keys as clients rebuild them from the certificates inside, whatever type and ID they are filed under."""
     rebuilt = {}
     for key in keys:
-        public = base64.b64decode(key["keyval"]["public"])
+        # As Go reads them: what is missing or null is empty, and no certificate.
+        public = base64.b64decode((key.get("keyval") or {}).get("public") or "")
         with contextlib.suppress(ValueError):
             certificate = x509.load_pem_x509_certificate(public)
             kind = "ecdsa" if isinstance(certificate.public_key(), ec.EllipticCurvePublicKey) else "rsa"
