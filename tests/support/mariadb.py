@@ -135,9 +135,17 @@ class MariaServer:
             self._process.wait(10)
 
     def pause(self) -> None:
-        """SIGSTOP: connections stay open and nothing answers."""
-        if self.pid is not None:
-            os.kill(self.pid, signal.SIGSTOP)
+        """SIGSTOP: connections stay open and nothing answers, once every thread has stopped."""
+        if self.pid is None:
+            return
+        os.kill(self.pid, signal.SIGSTOP)
+        threads = Path(f"/proc/{self.pid}/task")
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            states = [stat.read_text().rpartition(")")[2].split()[0] for stat in threads.glob("*/stat")]
+            if set(states) == {"T"}:
+                return
+            time.sleep(0.01)
 
     def resume(self) -> None:
         """Undo `pause`."""
