@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final
 
 from notary_server.errors import MetadataNotFound
 from notary_server.operations import changefeed, delete_repository, keys, publish, read_metadata
 from notary_server.operations.changefeed import Change
+from notary_server.operations.context import Context
 from notary_server.operations.keys import HeldKey
 from notary_server.operations.read_metadata import StoredFile
-from notary_server.tuf.names import TIMESTAMP
+from notary_server.tuf.names import TIMESTAMP, Gun, RoleName
 
 from .answer import JSON, TEXT, Answer, spell_json
-from .audit import audited
+from .audit import Action, audited
 from .caching import cache_headers, last_modified
 from .call import Call
 from .multipart import form_boundary, parts
@@ -72,38 +74,22 @@ async def file_by_version(call: Call) -> Answer:
 
 async def key(call: Call) -> Answer:
     """The public key that the server signs a role with."""
-    with audited(call, "get key") as entry:
-        call.services.rates.admit("keys", call)
-        held = await keys.get(call.services.context, call.gun, call.role)
-        entry.key = held.key_id
-    return _key(held)
+    return _key(await _handed_out(call, "get key", keys.get))
 
 
 async def rotated_key(call: Call) -> Answer:
     """A new public key for a role, which counts as soon as a root lists it."""
-    with audited(call, "rotate key") as entry:
-        call.services.rates.admit("keys", call)
-        held = await keys.rotate(call.services.context, call.gun, call.role)
-        entry.key = held.key_id
-    return _key(held)
+    return _key(await _handed_out(call, "rotate key", keys.rotate))
 
 
 async def standard_key(call: Call) -> Answer:
     """The same as `key`, as TUF 1.0 spells keys, with the ID that python-tuf computes."""
-    with audited(call, "get key") as entry:
-        call.services.rates.admit("keys", call)
-        held = await keys.get_standard(call.services.context, call.gun, call.role)
-        entry.key = held.key_id
-    return _standard_key(held)
+    return _standard_key(await _handed_out(call, "get key", keys.get_standard))
 
 
 async def rotated_standard_key(call: Call) -> Answer:
     """The same as `rotated_key`, likewise."""
-    with audited(call, "rotate key") as entry:
-        call.services.rates.admit("keys", call)
-        held = await keys.rotate(call.services.context, call.gun, call.role)
-        entry.key = held.key_id
-    return _standard_key(held)
+    return _standard_key(await _handed_out(call, "rotate key", keys.rotate))
 
 
 async def target_file(call: Call) -> Answer:
@@ -134,6 +120,17 @@ async def health(call: Call) -> Answer:
 async def metrics(call: Call) -> Answer:
     """The metrics of this process."""
     return Answer(body=call.services.metrics.exposition(), content_type=METRICS_TYPE)
+
+
+async def _handed_out(
+    call: Call, action: Action, give: Callable[[Context, Gun, RoleName], Awaitable[HeldKey]]
+) -> HeldKey:
+    """A key of the server, counted and recorded."""
+    with audited(call, action) as entry:
+        call.services.rates.admit("keys", call)
+        held = await give(call.services.context, call.gun, call.role)
+        entry.key = held.key_id
+    return held
 
 
 def _file(stored: StoredFile, caching: dict[str, str], modified: datetime) -> Answer:
