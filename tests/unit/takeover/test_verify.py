@@ -16,6 +16,8 @@ from notary_common.database import Database, open_database, parse_url
 from notary_server.operations.context import Context
 from notary_server.ports import RemoteSigner
 from notary_server.storage.sql_store import SqlStore
+from notary_server.takeover.keyring import Keyring
+from notary_server.takeover.survey import survey
 from notary_server.takeover.tables import FILES
 from notary_server.takeover.verify import Proof, compare_answers, plan_publishes
 from notary_server.tuf.model import HeldKey
@@ -199,3 +201,21 @@ async def test_an_ended_certificate_is_not_the_takeovers_doing(old: Database, wo
     world.now_ns += 11 * 365 * 86_400 * 10**9
     proof, _ = await planned(old, world)
     assert proof.problems == []
+
+
+async def test_a_survey_names_the_keys_that_would_be_collected_as_unused(old: Database, world: World) -> None:
+    """Those that a root lists; what no root lists is counted apart, and a used key is no finding."""
+    listed = KeyId(next(keyid for keyid, (_, held) in world.signer.items() if held.role == "timestamp"))
+    stray = KeyId(world.make_key("timestamp").id)
+    held = {KeyId(keyid): held for keyid, (_, held) in world.signer.items()}
+    done = 0
+
+    def progress(more: int) -> None:
+        nonlocal done
+        done += more
+
+    found = await survey(old, Keyring(held, frozenset({listed, stray})), world.now_ns, progress)
+    assert [finding.text[:7] for finding in found.findings if finding.kind == "unused-key"] == ["1 keys "]
+    assert (found.repositories, found.keys, found.unnamed, done) == (1, 3, 1, 1)
+    found = await survey(old, Keyring(held, frozenset({stray})), world.now_ns, progress)
+    assert [finding for finding in found.findings if finding.kind == "unused-key"] == []
