@@ -1,4 +1,4 @@
-"""Thousands of repositories as a Notary 0.7.0 leaves them behind, put into its databases by COPY: every signature is right,
+"""Thousands of repositories as a Notary 0.7.0 leaves them behind, put into its databases: every signature is right,
 and the keys of the server are in the signer's table, encrypted as Notary's signer does.
 
 What takes long is done once: one root key and one targets key sign for all repositories, and one salt serves all rows,
@@ -13,9 +13,11 @@ import datetime as dt
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
+import asyncmy.connection
 import asyncpg
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -37,6 +39,51 @@ _KEYS = (
     "created_at", "updated_at", "key_id", "encryption_alg", "keywrap_alg", "algorithm", "passphrase_alias", "public",
     "private", "gun", "role", "last_used",
 )  # fmt: skip
+
+
+class Tables(Protocol):
+    """The tables of an old daemon."""
+
+    async def add(self, table: str, columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> None:
+        """Add rows, and keep them."""
+
+    async def run(self, statement: str) -> None:
+        """Run a statement that gives nothing back, and keep what it did."""
+
+
+class PostgresTables:
+    """By COPY."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+
+    async def add(self, table: str, columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> None:
+        """See `Tables.add`."""
+        await self._connection.copy_records_to_table(table, columns=columns, records=rows)
+
+    async def run(self, statement: str) -> None:
+        """See `Tables.run`."""
+        await self._connection.execute(statement)
+
+
+class MysqlTables:
+    """By INSERTs of many rows."""
+
+    def __init__(self, connection: asyncmy.connection.Connection) -> None:
+        self._connection = connection
+
+    async def add(self, table: str, columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> None:
+        """See `Tables.add`."""
+        places = ", ".join(["%s"] * len(columns))
+        async with self._connection.cursor() as cursor:
+            await cursor.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", rows)
+        await self._connection.commit()
+
+    async def run(self, statement: str) -> None:
+        """See `Tables.run`."""
+        async with self._connection.cursor() as cursor:
+            await cursor.execute(statement)
+        await self._connection.commit()
 
 
 class Sealer:
@@ -72,25 +119,22 @@ class Installation:
     owner: Publisher = field(default_factory=lambda: Publisher(PREFIX, root=root_key(PREFIX + "*")))
     sealer: Sealer = field(default_factory=Sealer)
 
-    async def fill(self, server_url: str, signer_url: str, number: int) -> None:
+    async def fill(self, server: Tables, signer: Tables, number: int) -> None:
         """Put so many repositories into Notary's own tables."""
-        server, signer = await asyncpg.connect(server_url), await asyncpg.connect(signer_url)
-        try:
-            for begin in range(0, number, AT_ONCE):
-                made = [self._repository(n) for n in range(begin, min(begin + AT_ONCE, number))]
-                files = [row for rows, _ in made for row in rows]
-                keys = [row for _, rows in made for row in rows]
-                await server.copy_records_to_table("tuf_files", columns=_FILES, records=files)
-                await signer.copy_records_to_table("private_keys", columns=_KEYS, records=keys)
-            await server.execute(
-                "INSERT INTO changefeed (created_at, gun, version, sha256) SELECT created_at, gun, version, sha256 "
-                "FROM tuf_files WHERE role = 'timestamp' ORDER BY id"
-            )
-            for connection in (server, signer):
-                await connection.execute("VACUUM ANALYZE")
-        finally:
-            await server.close()
-            await signer.close()
+        for begin in range(0, number, AT_ONCE):
+            made = [self._repository(n) for n in range(begin, min(begin + AT_ONCE, number))]
+            await server.add("tuf_files", _FILES, [row for rows, _ in made for row in rows])
+            await signer.add("private_keys", _KEYS, [row for _, rows in made for row in rows])
+        await server.run(
+            "INSERT INTO changefeed (created_at, gun, version, sha256) SELECT created_at, gun, version, sha256 "
+            "FROM tuf_files WHERE role = 'timestamp' ORDER BY id"
+        )
+        await server.run(
+            "VACUUM ANALYZE" if isinstance(server, PostgresTables) else "ANALYZE TABLE tuf_files"
+        )
+        await signer.run(
+            "VACUUM ANALYZE" if isinstance(signer, PostgresTables) else "ANALYZE TABLE private_keys"
+        )
 
     def _repository(self, number: int) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
         """Rows of `tuf_files` and of `private_keys`."""
