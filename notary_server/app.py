@@ -28,6 +28,7 @@ from .http.call import Services, Settings
 from .http.forwarded import Proxies
 from .http.health import Health
 from .http.limits import BACKLOG
+from .http.management import managing
 from .http.rate import RateLimits, Rates
 from .http.server import HttpServer
 from .metrics import Metrics
@@ -64,18 +65,19 @@ async def serve(config: ServerConfig, ready: Callable[[str], None]) -> None:
     """
     # Loaded before anything else opens: without its certificate this server does not start at all.
     tls = listening_tls(config)
-    listeners = listen(config)
+    listeners, management = listen(config), listen_for_management(config)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stopped.set)
     address = shown_address(config, listeners)
-    await serve_on(config, listeners, tls, stopped, Metrics(), lambda: ready(address))
+    await serve_on(config, listeners, management, tls, stopped, Metrics(), lambda: ready(address))
 
 
 async def serve_on(
     config: ServerConfig,
     listeners: Sequence[socket.socket],
+    management: Sequence[socket.socket],
     tls: ReloadingContext | None,
     stopped: asyncio.Event,
     metrics: Metrics,
@@ -84,6 +86,7 @@ async def serve_on(
     """Serve over these sockets until `stopped`, then let running requests finish; the sockets are closed.
 
     Args:
+        management: from `listen_for_management`.
         tls: from `listening_tls`.
         ready: called as soon as connections are accepted.
 
@@ -93,6 +96,7 @@ async def serve_on(
     async with (
         open_certificates(config, tls, metrics) as certificates,
         open_services(config, metrics, certificates) as services,
+        managing(management, services, stopped),
     ):
         server = HttpServer(services)
         listener = certificates.listener
@@ -111,7 +115,32 @@ def listen(config: ServerConfig) -> list[socket.socket]:
     Raises:
         OSError: the address cannot be listened on.
     """
-    listeners = bind(config.server.address.host, config.server.address.port)
+    return _listening(config.server.address)
+
+
+def listen_for_management(config: ServerConfig) -> list[socket.socket]:
+    """The same for probes and metrics; none if the configuration has no address for them.
+
+    Raises:
+        ManagementUnavailable: the address cannot be listened on.
+    """
+    address = config.management.http_addr
+    if address is None:
+        return []
+    try:
+        return _listening(address)
+    except OSError as error:
+        raise ManagementUnavailable(
+            f"management.http_addr: cannot listen on {address} ({error}); free it or choose another"
+        ) from error
+
+
+class ManagementUnavailable(Exception):
+    """The address for probes and metrics cannot be listened on; the text says why."""
+
+
+def _listening(address: Listen) -> list[socket.socket]:
+    listeners = bind(address.host, address.port)
     for listener in listeners:
         listener.listen(BACKLOG)
     return listeners

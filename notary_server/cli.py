@@ -156,6 +156,7 @@ def _start(config: ServerConfig, logger: BoundLogger) -> None:
     from notary_common.database import DatabaseError  # noqa: PLC0415
     from notary_common.tls import TlsError  # noqa: PLC0415
 
+    from .app import ManagementUnavailable  # noqa: PLC0415
     from .app import serve as run  # noqa: PLC0415
 
     failure = ""
@@ -163,6 +164,8 @@ def _start(config: ServerConfig, logger: BoundLogger) -> None:
         uvloop.run(run(config, lambda address: logger.info("serving", address=address)))
     except* (TlsError, DatabaseError) as group:
         failure = f"cannot start: {group.exceptions[0]}"
+    except* ManagementUnavailable as group:
+        failure = str(group.exceptions[0])
     except* OSError as group:
         failure = _cannot_listen(config, "; ".join(str(error) for error in group.exceptions))
     if failure:
@@ -173,7 +176,7 @@ def _start_workers(config: ServerConfig, logger: BoundLogger, config_file: Path,
     """Be the master of worker processes."""
     from notary_common.tls import TlsError  # noqa: PLC0415
 
-    from .app import listen, shown_address  # noqa: PLC0415
+    from .app import ManagementUnavailable, listen, listen_for_management, shown_address  # noqa: PLC0415
     from .certificates import listening_tls  # noqa: PLC0415
     from .workers.manager import run  # noqa: PLC0415
     from .workers.plan import Plan  # noqa: PLC0415
@@ -182,6 +185,8 @@ def _start_workers(config: ServerConfig, logger: BoundLogger, config_file: Path,
         new, problems = _looked_at(config_file, workers)
         if new is not None and new.server.http_addr != config.server.http_addr:
             problems = ["server.http_addr: cannot change while the server runs; restart it"]
+        if new is not None and new.management.http_addr != config.management.http_addr:
+            problems = [*problems, "management.http_addr: cannot change while the server runs; restart it"]
         if new is not None and not problems:
             try:
                 return Plan(new, listening_tls(new))
@@ -192,11 +197,14 @@ def _start_workers(config: ServerConfig, logger: BoundLogger, config_file: Path,
 
     try:
         plan, listeners = Plan(config, listening_tls(config)), listen(config)
+        management = listen_for_management(config)
     except TlsError as error:
         stop(PROGRAM, f"cannot start: {error}")
+    except ManagementUnavailable as error:
+        stop(PROGRAM, str(error))
     except OSError as error:
         stop(PROGRAM, _cannot_listen(config, str(error)))
-    run(plan, listeners, shown_address(config, listeners), workers, replan)
+    run(plan, listeners, management, shown_address(config, listeners), workers, replan)
 
 
 def _begin_log(config: ServerConfig, logf: LogFormat, debug: bool) -> BoundLogger:

@@ -13,6 +13,7 @@ from .audit import Audit
 from .auth import Auth
 from .limits import Limits
 from .listening import Server
+from .management import Management
 from .repositories import Caching, Repositories
 from .trust_service import TrustService
 
@@ -32,6 +33,7 @@ class ServerConfig(Document):
     repositories: Repositories = Repositories()
     limits: Limits = Limits()
     audit: Audit = Audit()
+    management: Management = Management()
     logging: Logging = Logging()
     reporting: Reporting = Reporting()
 

@@ -20,9 +20,14 @@ _log = get_logger()
 
 
 class Health:
-    """The outcome of the latest checks; healthy until the first."""
+    """The outcome of the latest checks; healthy until the first.
+
+    Attributes:
+        checked: whether there was one.
+    """
 
     def __init__(self) -> None:
+        self.checked = False
         self._problems: dict[str, str] = {}
         self._stopping = asyncio.Event()
 
@@ -42,6 +47,7 @@ class Health:
             if problems != self._problems:
                 _log.warning("health changed", problems=problems)
             self._problems = problems
+            self.checked = True
             for name in CHECKS:
                 metrics.check(name, operational=name not in problems)
             with suppress(TimeoutError):

@@ -10,7 +10,8 @@ from notary_server.errors import NotaryError
 
 from .context import Context
 
-CHECKS: Final = ("DB operational", "Trust operational")
+DATABASE: Final = "DB operational"
+CHECKS: Final = (DATABASE, "Trust operational")
 """The names under which health is reported, as Notary reports it."""
 CHECK_TIMEOUT: Final = 5.0
 """Seconds until a check that does not return has failed."""

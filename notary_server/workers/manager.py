@@ -45,6 +45,7 @@ _log = get_logger("notary_server")
 def run(
     plan: Plan,
     listeners: Sequence[socket.socket],
+    management: Sequence[socket.socket],
     address: str,
     workers: int,
     replan: Callable[[], Plan | None],
@@ -53,6 +54,7 @@ def run(
 
     Args:
         listeners: already listening, so that nobody is refused while workers come and go.
+        management: likewise, for probes and metrics; may be none.
         address: of these, for people.
         replan: on SIGHUP, reads the configuration anew; None, with the reason logged, if it cannot be used.
 
@@ -61,7 +63,9 @@ def run(
     """
     # Readable for this user alone.
     with TemporaryDirectory(prefix="notary-server-") as shared:
-        Manager(Application(plan, Place(address, Path(shared)), workers, replan), listeners).run()
+        Manager(
+            Application(plan, Place(address, Path(shared), tuple(management)), workers, replan), listeners
+        ).run()
 
 
 class GunicornLog:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +29,10 @@ class Place:
 
     Attributes:
         address: for people, e.g. `https://localhost:4443`.
+        management: the sockets for probes and metrics, which whichever worker is free answers; may be none.
         shared: a directory of the master's own, in which workers keep what master and other workers look at.
     """
 
     address: str
     shared: Path
+    management: tuple[socket.socket, ...]

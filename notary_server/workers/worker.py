@@ -96,7 +96,8 @@ class ServerWorker(Worker):  # type: ignore[misc] # gunicorn has no types
         pulse = asyncio.create_task(self._pulse(metrics, stopped))
         try:
             plan = self.app.plan
-            await serve_on(plan.config, self.sockets, plan.tls, stopped, metrics, self._say_ready)
+            management = self.app.place.management
+            await serve_on(plan.config, self.sockets, management, plan.tls, stopped, metrics, self._say_ready)
         finally:
             pulse.cancel()
             metrics.flush()
