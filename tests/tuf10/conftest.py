@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 
 from notary_server.http.call import Settings
 from tests.http.running import Running, SettableClock
+from tests.support.mariadb import MariaServer
+from tests.support.postgres import PostgresCluster
 from tests.support.stack import Stack
 
 from .owner import Server
@@ -51,15 +54,26 @@ def timed() -> Iterator[Timed]:
         yield Timed(Server(f"http://127.0.0.1:{one.port}"), one.clock)
 
 
-@pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
-    """Server and signer over SQLite and a SoftHSM token."""
-    made = Stack(Path(tempfile.mkdtemp(prefix="notary-tuf-")))
-    try:
-        with made:
-            yield made
-    finally:
-        made.destroy()
+@contextmanager
+def _two_databases(kind: str) -> Iterator[tuple[str, str] | None]:
+    """Empty ones for server and signer; None for SQLite."""
+    if kind == "sqlite":
+        yield None
+        return
+    with (PostgresCluster if kind == "postgres" else MariaServer).temporary() as made:
+        yield made.create_database(), made.create_database()
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgres", "mysql"])
+def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """Server and signer over each kind of database and a SoftHSM token."""
+    with _two_databases(request.param) as databases:
+        made = Stack(Path(tempfile.mkdtemp(prefix="notary-tuf-")), databases=databases)
+        try:
+            with made:
+                yield made
+        finally:
+            made.destroy()
 
 
 @pytest.fixture
