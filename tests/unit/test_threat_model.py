@@ -1,4 +1,5 @@
-"""Every claim of the threat model names a test that exists, or says that it has none; likewise the table of faults."""
+"""Every claim of the threat model names a test that exists, or says that it has none; likewise the tables of faults and of
+TUF 1.0's scenarios."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs/THREAT_MODEL.md"
 FAULTS = ROOT / "docs/operations/signers.md"
+SCENARIOS = ROOT / "docs/reference/tuf-1.0-scenarios.md"
 MAX_UNTESTED = 4
 """Claims without a test: few, or the document is wishful thinking."""
 
@@ -31,7 +33,7 @@ def names(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize(("document", "at_least"), [(DOCUMENT, 30), (FAULTS, 20)])
+@pytest.mark.parametrize(("document", "at_least"), [(DOCUMENT, 30), (FAULTS, 20), (SCENARIOS, 20)])
 def test_every_test_that_is_named_exists(document: Path, at_least: int) -> None:
     """A renamed or removed test takes its claim with it."""
     named = _NAMED.findall(document.read_text())
