@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from . import configuration, publishing, requests, tokens, uploads
+from . import configuration, publishing, requests, standard, tokens, uploads
 
 Target = Callable[[st.DataObject], bool]
 """Tries one input; whether it was accepted. Raises AssertionError, or what should not have been raised."""
@@ -20,6 +20,9 @@ TARGETS: dict[str, Target] = {
     "metadata file": uploads.metadata,
     "publish, bent bytes": publishing.bent_bytes,
     "publish, bent and signed": publishing.bent_and_signed,
+    "TUF 1.0 file": standard.files,
+    "TUF 1.0, bent bytes": standard.bent_bytes,
+    "TUF 1.0, bent and signed": standard.bent_and_signed,
     "request target": requests.targets,
     "plain request": requests.plain,
     "request to a server": requests.whole,
