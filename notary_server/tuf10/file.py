@@ -19,6 +19,7 @@ from ..tuf.generate import describe
 from ..tuf.model import FileMeta
 from ..tuf.names import MAX_VERSION, ROOT, SNAPSHOT, TARGETS, TIMESTAMP, RoleName
 from .names import MAX_FILE_BYTES, kind
+from .shape import check_shape
 
 SCHEMES: Final = frozenset(
     {
@@ -146,6 +147,7 @@ def _read(role: RoleName, data: bytes, limits: Limits) -> Metadata[Any]:
         message = canonical.encode(document["signed"])
         if len(document["signatures"]) > limits.signatures:
             raise BadFileError(f"it has more than {limits.signatures} signatures")
+        check_shape(document)
         metadata: Metadata[Any] = Metadata.from_dict(document)
         if metadata.signed_bytes != message:
             raise BadFileError(

@@ -149,7 +149,7 @@ BENT: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
     (lambda file: file["signed"].update(spec_version="2.0.0"), "spec_version"),
     (lambda file: file["signed"].update(version=2**31), "higher than"),
     (lambda file: file["signed"].update(_type="root"), "not valid"),
-    (lambda file: file["signed"].pop("targets"), "no targets"),
+    (lambda file: file["signed"].pop("targets"), "missing required field `targets`"),
     (lambda file: file["signed"].update(expires="2099-01-01T00:00:00.5Z"), "not valid"),
     (lambda file: file["signatures"].append(file["signatures"][0]), "Multiple signatures"),
     (

@@ -19,6 +19,7 @@ from tuf.api.metadata import Metadata, Root, Targets
 
 from notary_common.tuf_keys import material, signer_key, standard_key, standard_signature
 from notary_common.wire import Algorithm
+from notary_server.errors import MalformedJson
 from notary_server.storage.chain import listed_digests
 from notary_server.tuf.keys import key_id
 from notary_server.tuf.model import PublicKey
@@ -29,7 +30,7 @@ from notary_server.tuf10.file import BadFileError, StandardFile
 from notary_server.tuf10.names import is_role, is_standard
 from notary_server.tuf10.publish import listed_keys
 from tests.publisher import Publisher
-from tests.tuf10.owner import in_bins, listing, signed
+from tests.tuf10.owner import delegation, in_bins, listing, signed
 
 MESSAGE = b"what is signed"
 
@@ -151,6 +152,33 @@ def test_whatever_is_read_is_read_or_refused(data: bytes) -> None:
     for role in ("root", "targets", "snapshot", "timestamp", "alice"):
         with suppress(BadFileError):
             assert StandardFile(RoleName(role), data).version >= 1
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("delegations", "roles", 0, "name"), True),
+        (("delegations", "roles", 0, "paths"), [1]),
+        (("delegations", "roles", 0, "terminating"), 0),
+        (("delegations", "roles", 0, "threshold"), True),
+        (("targets", "a", "length"), True),
+        (("version",), True),
+        (("_type",), "mirrors"),
+    ],
+)
+def test_values_of_another_type_are_refused(place: tuple[Any, ...], value: Any) -> None:
+    """python-tuf reads them, and its client or others fail when they come to them."""
+    key = CryptoSigner.generate_ed25519()
+    body = listing("a")
+    body.delegations = delegation("alice", key, paths=["a"])
+    document = json.loads(signed(body, []))
+    StandardFile(TARGETS, json.dumps(document).encode()).check()
+    inside = document["signed"]
+    for step in place[:-1]:
+        inside = inside[step]
+    inside[place[-1]] = value
+    with pytest.raises(MalformedJson, match=r"Expected|unknown"):
+        StandardFile(TARGETS, json.dumps(document).encode()).check()
 
 
 def test_a_conversion_says_what_it_leaves() -> None:
