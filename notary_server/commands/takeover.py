@@ -178,7 +178,7 @@ def _done(work: Callable[[ModuleType], Coroutine[Any, Any, Any]]) -> Any:
     from notary_common.database import DatabaseError  # noqa: PLC0415
     from notary_common.tls import TlsError  # noqa: PLC0415
 
-    from ..errors import NotaryError  # noqa: PLC0415
+    from ..errors import NotaryError, SignerUnavailable  # noqa: PLC0415
     from ..takeover import runs  # noqa: PLC0415
     from ..takeover.copying import TargetInUse  # noqa: PLC0415
     from ..takeover.remote import RemoteProblem  # noqa: PLC0415
@@ -187,9 +187,11 @@ def _done(work: Callable[[ModuleType], Coroutine[Any, Any, Any]]) -> Any:
         return asyncio.run(work(runs))
     except (DatabaseError, TlsError, runs.NotCopyable, TargetInUse, RemoteProblem) as problem:
         stop(PROGRAM, str(problem))
+    except SignerUnavailable as error:
+        stop(PROGRAM, f"{error.message}; start the signer that trust_service names: it is asked which keys it holds")
     except NotaryError as error:
-        cause = "" if error.__cause__ is None else f" ({error.__cause__})"
-        stop(PROGRAM, error.message + cause)
+        cause = "" if error.__cause__ is None else str(error.__cause__)
+        stop(PROGRAM, error.message if cause in error.message else f"{error.message} ({cause})")
 
 
 def _upgrade(new: DatabaseTarget) -> None:

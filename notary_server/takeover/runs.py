@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
 from notary_common.database import Database, DatabaseTarget, open_database
 from notary_common.old_daemon import same_database
 from notary_common.progress import progress_bar
+from notary_common.table import printable
 from notary_server.app import open_context
 from notary_server.config import ServerConfig
 from notary_server.storage.sql_store import SqlStore
+from notary_server.storage.statements import is_storable
 
-from .copying import Copied, Copying
+from .copying import MAX_NAMED, Copied, Copying
 from .holdings import count_repositories
 from .keyring import read_keyring
 from .mirror import MirrorReport, mirror, named_by_changefeed
@@ -29,7 +31,7 @@ STATEMENT_TIMEOUT: Final = 600.0
 
 
 class NotCopyable(Exception):
-    """The old tables cannot be copied; the text says why and what to do."""
+    """The old tables, or some of their rows, cannot be copied; the text says why and what to do."""
 
 
 async def survey_old(server: DatabaseTarget, signer: DatabaseTarget | None) -> Survey:
@@ -57,16 +59,29 @@ async def copy(old: DatabaseTarget, new: DatabaseTarget) -> Copied:
     """Make the new database hold what the old one holds.
 
     Raises:
-        NotCopyable: the old tables are not those of Notary 0.7.0.
+        NotCopyable: the old tables are not those of Notary 0.7.0, or the new ones cannot hold a repository's name.
         TargetInUse, DatabaseError: as `Copying.run`.
     """
     async with _opened(old) as source, _opened(new) as target:
         for finding in await schema_findings(source, "server"):
             if finding.weight == "broken":
                 raise NotCopyable(finding.text)
+        for table in (FILES, CHANGES):
+            _refuse_names(
+                [name for name in await table.names(source) if not is_storable(target.dialect, name)]
+            )
         copying = Copying(source, target)
         with progress_bar("copying", await copying.prepare()) as progress:
             return await copying.run(progress)
+
+
+def _refuse_names(names: Sequence[str]) -> None:
+    if names:
+        named = ", ".join(f"'{printable(name)}'" for name in names[:MAX_NAMED])
+        raise NotCopyable(
+            f"the new database cannot hold {len(names)} of the names ({named}); MySQL takes no space at the end and no "
+            "character of four bytes: copy into PostgreSQL or SQLite, or remove these repositories' rows from the old tables"
+        )
 
 
 async def prove(

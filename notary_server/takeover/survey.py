@@ -126,9 +126,11 @@ async def survey(
 def _unused(keys: frozenset[KeyId]) -> list[Finding]:
     if not keys:
         return []
+    one = len(keys) == 1
     text = (
-        f"{len(keys)} keys that roots list have never signed, as the old signer notes; unless they do, the new signer "
-        "destroys them limits.pending_key_days after the import"
+        f"{'1 key that a root lists has' if one else f'{len(keys)} keys that roots list have'} never signed, as the old "
+        f"signer notes; unless {'it does' if one else 'they do'}, the new signer destroys {'it' if one else 'them'} "
+        "limits.pending_key_days after the import"
     )
     return [Finding("", "note", "unused-key", text)]
 

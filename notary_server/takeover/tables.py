@@ -63,6 +63,11 @@ class Numbered:
         async with database.statement() as session:
             return int((await session.rows(_COUNT[self.table.name]))[0][0])
 
+    async def names(self, database: Database) -> list[str]:
+        """The repositories that rows are of, each once."""
+        async with database.statement() as session:
+            return [str(row[0]) for row in await session.rows(_NAMES[self.table.name])]
+
     async def blocks(self, database: Database) -> dict[int, Fingerprint]:
         """The fingerprint of every block that has a row, by its first ID."""
         async with database.statement() as session:
@@ -119,6 +124,10 @@ def _plain(value: object) -> object:
 
 def _count(table: sa.Table) -> Query:
     return Query(lambda _: sa.select(sa.func.count()).select_from(table))
+
+
+def _names(table: sa.Table) -> Query:
+    return Query(lambda _: sa.select(table.c.gun).distinct().order_by(table.c.gun))
 
 
 def _blocks(table: sa.Table) -> Query:
@@ -178,6 +187,7 @@ def _go_on(table: sa.Table) -> Query:
 
 _TABLES: Final = (TUF_FILES, CHANGEFEED)
 _COUNT: Final = {table.name: _count(table) for table in _TABLES}
+_NAMES: Final = {table.name: _names(table) for table in _TABLES}
 _BLOCKS: Final = {table.name: _blocks(table) for table in _TABLES}
 _IDENTITIES: Final = {table.name: _identities(table) for table in _TABLES}
 _PAGE: Final = {table.name: _page(table) for table in _TABLES}

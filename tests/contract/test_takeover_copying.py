@@ -364,6 +364,16 @@ def test_tables_from_before_the_changefeed(request: pytest.FixtureRequest, tmp_p
     cluster.drop_database(name)
 
 
+@pytest.mark.parametrize("targets", [("postgres", "mysql")], ids="-to-".join, indirect=True)
+async def test_names_that_mysql_cannot_hold_are_foreseen(pair: Pair) -> None:
+    """Before anything is copied; the error names them."""
+    held, too_wide = Gun("docker.io/app"), Gun("docker.io/app\U0001f600")
+    await store(pair.source, [*file_rows(1, publish(1), held), *file_rows(9, publish(1), too_wide)], [])
+    with pytest.raises(runs.NotCopyable, match=f"hold 1 of the names .'{too_wide}'"):
+        await runs.copy(pair.old, pair.new)
+    assert await FILES.count(pair.target) == 0
+
+
 @somewhere
 async def test_times_are_those_of_the_old_rows(pair: Pair) -> None:
     """To the second at least, in UTC: what MySQL keeps."""
