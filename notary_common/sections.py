@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from .config import Problem, Section
-from .values import Secret, Text, between, duration, one_of, text
+from .values import Secret, TcpAddress, Text, between, duration, one_of, text
 
 LEVELS = ("debug", "info", "warning", "warn", "error", "fatal", "panic")
 
@@ -54,6 +54,16 @@ class Logging(Section):
 
     level: Annotated[str, BeforeValidator(_level)] = Field(
         default="error", description="`debug`, `info`, `warning` (or `warn`), `error`, `fatal` or `panic`."
+    )
+
+
+class Management(Section):
+    """A listener for probes and metrics, apart from the one for clients."""
+
+    http_addr: TcpAddress | None = Field(
+        default=None,
+        description="`host:port` or `:port` for `/livez`, `/readyz` and `/metrics`, in plain HTTP; they name neither keys "
+        "nor repositories. Without it: not listened on.",
     )
 
 

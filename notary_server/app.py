@@ -6,15 +6,18 @@ import asyncio
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from notary_common.bind import bind
 from notary_common.collector import settle
 from notary_common.command import database_target
 from notary_common.database import Database, open_database
 from notary_common.guests import connections
+from notary_common.health import Health
 from notary_common.journal import Journal
+from notary_common.management import listen_for_management, managing
 from notary_common.tls import ReloadingContext
 from notary_common.values import Listen
 
@@ -26,13 +29,12 @@ from .http.audit import AuditLog
 from .http.caching import CachePolicy
 from .http.call import Services, Settings
 from .http.forwarded import Proxies
-from .http.health import Health
 from .http.limits import BACKLOG
-from .http.management import managing
 from .http.rate import RateLimits, Rates
 from .http.server import HttpServer
 from .metrics import Metrics
 from .operations.context import Context
+from .operations.health import CHECKS, DATABASE, check
 from .ports import RemoteSigner
 from .refresher import refreshing
 from .retirer import retiring
@@ -65,7 +67,7 @@ async def serve(config: ServerConfig, ready: Callable[[str], None]) -> None:
     """
     # Loaded before anything else opens: without its certificate this server does not start at all.
     tls = listening_tls(config)
-    listeners, management = listen(config), listen_for_management(config)
+    listeners, management = listen(config), listen_for_management(config.management)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -86,7 +88,7 @@ async def serve_on(
     """Serve over these sockets until `stopped`, then let running requests finish; the sockets are closed.
 
     Args:
-        management: from `listen_for_management`.
+        management: listening for probes and metrics; may be none.
         tls: from `listening_tls`.
         ready: called as soon as connections are accepted.
 
@@ -96,7 +98,8 @@ async def serve_on(
     async with (
         open_certificates(config, tls, metrics) as certificates,
         open_services(config, metrics, certificates) as services,
-        managing(management, services, stopped),
+        # Without a signer reads go on, so that does not count: else no instance were left to serve them.
+        managing(management, services.health, {DATABASE}, metrics.exposition, stopped),
     ):
         server = HttpServer(services)
         listener = certificates.listener
@@ -115,32 +118,7 @@ def listen(config: ServerConfig) -> list[socket.socket]:
     Raises:
         OSError: the address cannot be listened on.
     """
-    return _listening(config.server.address)
-
-
-def listen_for_management(config: ServerConfig) -> list[socket.socket]:
-    """The same for probes and metrics; none if the configuration has no address for them.
-
-    Raises:
-        ManagementUnavailable: the address cannot be listened on.
-    """
-    address = config.management.http_addr
-    if address is None:
-        return []
-    try:
-        return _listening(address)
-    except OSError as error:
-        raise ManagementUnavailable(
-            f"management.http_addr: cannot listen on {address} ({error}); free it or choose another"
-        ) from error
-
-
-class ManagementUnavailable(Exception):
-    """The address for probes and metrics cannot be listened on; the text says why."""
-
-
-def _listening(address: Listen) -> list[socket.socket]:
-    listeners = bind(address.host, address.port)
+    listeners = bind(config.server.address.host, config.server.address.port)
     for listener in listeners:
         listener.listen(BACKLOG)
     return listeners
@@ -192,12 +170,18 @@ async def open_services(
         if isinstance(access, TokenAccess):
             certificates.watcher.add(access)
         services = Services(context, settings, metrics, Health(), access, Rates(rates), audit)
-        watching = asyncio.create_task(services.health.watch(context, services.metrics))
-        opened.push_async_callback(_end, services.health, watching)
+        await opened.enter_async_context(
+            services.health.watching(CHECKS, lambda: check(context), partial(_tell, metrics))
+        )
         await opened.enter_async_context(certificates.watcher.running())
         await opened.enter_async_context(refreshing(context, SqlRenewals(database), services.metrics))
         await opened.enter_async_context(retiring(context, SqlRetirements(database), services.metrics))
         yield services
+
+
+def _tell(metrics: Metrics, problems: Mapping[str, str]) -> None:
+    for name in CHECKS:
+        metrics.check(name, operational=name not in problems)
 
 
 @asynccontextmanager
@@ -242,12 +226,6 @@ async def _open_context(
     )
     opened.push_async_callback(context.reader.close)
     return context, database
-
-
-async def _end(health: Health, watching: asyncio.Task[None]) -> None:
-    # Not a task group: that would wrap what goes wrong in the body, and whoever starts us wants to name it.
-    health.stop()
-    await watching
 
 
 async def _open_store(

@@ -154,9 +154,9 @@ def _start(config: ServerConfig, logger: BoundLogger) -> None:
     import uvloop  # noqa: PLC0415
 
     from notary_common.database import DatabaseError  # noqa: PLC0415
+    from notary_common.management import ManagementUnavailable  # noqa: PLC0415
     from notary_common.tls import TlsError  # noqa: PLC0415
 
-    from .app import ManagementUnavailable  # noqa: PLC0415
     from .app import serve as run  # noqa: PLC0415
 
     failure = ""
@@ -174,9 +174,10 @@ def _start(config: ServerConfig, logger: BoundLogger) -> None:
 
 def _start_workers(config: ServerConfig, logger: BoundLogger, config_file: Path, workers: int) -> None:
     """Be the master of worker processes."""
+    from notary_common.management import ManagementUnavailable, listen_for_management  # noqa: PLC0415
     from notary_common.tls import TlsError  # noqa: PLC0415
 
-    from .app import ManagementUnavailable, listen, listen_for_management, shown_address  # noqa: PLC0415
+    from .app import listen, shown_address  # noqa: PLC0415
     from .certificates import listening_tls  # noqa: PLC0415
     from .workers.manager import run  # noqa: PLC0415
     from .workers.plan import Plan  # noqa: PLC0415
@@ -197,7 +198,7 @@ def _start_workers(config: ServerConfig, logger: BoundLogger, config_file: Path,
 
     try:
         plan, listeners = Plan(config, listening_tls(config)), listen(config)
-        management = listen_for_management(config)
+        management = listen_for_management(config.management)
     except TlsError as error:
         stop(PROGRAM, f"cannot start: {error}")
     except ManagementUnavailable as error:

@@ -13,7 +13,9 @@ from aiohttp import web
 
 from notary_common.collector import settle
 from notary_common.database import Database, DatabaseError, open_database, parse_url
+from notary_common.health import Health
 from notary_common.log import get_logger
+from notary_common.management import ManagementUnavailable, listen_for_management, managing
 from notary_common.schema import tables_problem
 from notary_common.tls import TlsError
 from notary_common.tls.watch import Watcher
@@ -22,7 +24,7 @@ from notary_common.wire import Algorithm, OnlineRole
 from .audit.chain import ChainedLog
 from .audit.log_line import LogLine
 from .audit.record import SIGNER
-from .audited import AuditedSigner
+from .audited import PARTS, AuditedSigner
 from .auditing import OperatorLog, daemon_log
 from .certificates import open_listener
 from .clients import Clients
@@ -196,7 +198,14 @@ async def serve(config: SignerConfig, ready: Callable[[str], None] | None = None
             listener = await opened.enter_async_context(open_listener(config.server, watcher))
         except TlsError as error:
             raise StartRefused(str(error)) from None
+        try:
+            management = listen_for_management(config.management)
+        except ManagementUnavailable as error:
+            raise StartRefused(str(error)) from None
         signer = await opened.enter_async_context(open_signer(config, metrics, watcher))
+        health = Health()
+        await opened.enter_async_context(health.watching(PARTS, signer.condition))
+        await opened.enter_async_context(managing(management, health, PARTS, metrics.exposition, stop))
         _watch_certificates(metrics, watcher)
         await opened.enter_async_context(watcher.running())
         server = build_server(

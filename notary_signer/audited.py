@@ -24,6 +24,8 @@ from .ports import AuditEvent, AuditLog, KeyRegistry
 from .refusals import Refusals
 
 _UNEXPECTED: Final = "an unexpected error; the signer's log has the details"
+PARTS: Final = ("registry", "token", "audit")
+"""What a signature needs, by the names under which health tells of them."""
 _FAILURES: Final = 500
 """HTTP statuses from here on are no refusals: something does not work."""
 
@@ -158,6 +160,10 @@ class AuditedSigner:
     async def health(self, caller: Caller) -> dict[str, str]:
         """See `SignerService.health`; `audit` is one of the parts."""
         await self.permit(caller, "health")
+        return await self.condition()
+
+    async def condition(self) -> dict[str, str]:
+        """The same, for who runs this process."""
         problems = await self._service.health()
         try:
             await self._audit.ping()

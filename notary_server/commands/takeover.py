@@ -188,7 +188,10 @@ def _done(work: Callable[[ModuleType], Coroutine[Any, Any, Any]]) -> Any:
     except (DatabaseError, TlsError, runs.NotCopyable, TargetInUse, RemoteProblem) as problem:
         stop(PROGRAM, str(problem))
     except SignerUnavailable as error:
-        stop(PROGRAM, f"{error.message}; start the signer that trust_service names: it is asked which keys it holds")
+        stop(
+            PROGRAM,
+            f"{error.message}; start the signer that trust_service names: it is asked which keys it holds",
+        )
     except NotaryError as error:
         cause = "" if error.__cause__ is None else str(error.__cause__)
         stop(PROGRAM, error.message if cause in error.message else f"{error.message} ({cause})")

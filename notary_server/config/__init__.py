@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from notary_common.config import Document, Problem, Reading, read
-from notary_common.sections import Logging, Reporting, Storage, common_problems
+from notary_common.sections import Logging, Management, Reporting, Storage, common_problems
 
 from . import auth, listening, trust_service
 from .audit import Audit
 from .auth import Auth
 from .limits import Limits
 from .listening import Server
-from .management import Management
 from .repositories import Caching, Repositories
 from .trust_service import TrustService
 

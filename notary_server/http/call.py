@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from notary_common.health import Health
 from notary_server.auth.access import AccessController, Everybody, Identity
 from notary_server.metrics import Metrics
 from notary_server.operations.context import Context
@@ -13,7 +14,6 @@ from notary_server.tuf.names import Gun, RoleName
 from .audit import AuditLog
 from .caching import CachePolicy
 from .forwarded import Proxies
-from .health import Health
 from .rate import Rates
 
 

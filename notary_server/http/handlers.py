@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final
 
+from notary_common.management import METRICS_TYPE
 from notary_server.errors import MetadataNotFound
 from notary_server.operations import changefeed, delete_repository, keys, publish, read_metadata
 from notary_server.operations.changefeed import Change
@@ -22,9 +23,6 @@ from .call import Call
 from .multipart import form_boundary, parts
 from .query import first_values
 from .target import escaped_path
-
-METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
 
 PING: Final = Answer(body=b"{}", content_type=TEXT)
 """Says that a trust server is here; always the same, since clients give up on it after five seconds."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import Field
 
 from notary_common.config import Document, Problem, Reading, read
-from notary_common.sections import Logging, Reporting, Storage, common_problems
+from notary_common.sections import Logging, Management, Reporting, Storage, common_problems
 from notary_common.values import Text
 
 from ..token.module import find_module
@@ -48,6 +48,7 @@ class SignerConfig(Document):
     audit: Audit = Audit()
     logging: Logging = Logging()
     reporting: Reporting = Reporting()
+    management: Management = Management()
 
     @property
     def audit_writer(self) -> str:

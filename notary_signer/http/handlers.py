@@ -12,9 +12,9 @@ import msgspec
 from aiohttp import web
 
 from notary_common import wire
+from notary_common.management import METRICS_TYPE
 from notary_signer.audited import AuditedSigner, Caller
 from notary_signer.errors import BadRequest
-from notary_signer.metrics import CONTENT_TYPE
 
 JSON: Final = {"Content-Type": "application/json", "Cache-Control": "no-store"}
 
@@ -125,4 +125,4 @@ async def metrics(call: Call) -> web.Response:
     """GET /v1/metrics: what this process counted."""
     call.facts["operation"] = "metrics"
     body = await call.signer.exposition(call.caller)
-    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
+    return web.Response(body=body, headers={"Content-Type": METRICS_TYPE, "Cache-Control": "no-store"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import sqlite3
 import time
 import urllib.error
@@ -26,13 +27,17 @@ class Probed:
     """A signer and a server that listens for probes."""
 
     def __init__(self, folder: Path) -> None:
-        self.address = f"127.0.0.1:{free_port()}"
-        self.stack = Stack(folder, server_changes={"management": {"http_addr": self.address}})
+        self.address, self.signer_address = (f"127.0.0.1:{free_port()}" for _ in range(2))
+        self.stack = Stack(
+            folder,
+            server_changes={"management": {"http_addr": self.address}},
+            signer_changes={"management": {"http_addr": self.signer_address}},
+        )
 
-    def ask(self, path: str) -> tuple[int, Any]:
+    def ask(self, path: str, address: str | None = None) -> tuple[int, Any]:
         """Status and body, read as JSON where it is; status 0: nobody answers."""
         try:
-            with urllib.request.urlopen(f"http://{self.address}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://{address or self.address}{path}", timeout=5) as answer:
                 status, body = answer.status, answer.read()
         except urllib.error.HTTPError as refusal:
             status, body = refusal.code, refusal.read()
@@ -40,10 +45,10 @@ class Probed:
             return 0, None
         return status, json.loads(body) if body.startswith(b"{") else body.decode()
 
-    def until(self, expected: Callable[[tuple[int, Any]], bool]) -> Any:
+    def until(self, expected: Callable[[tuple[int, Any]], bool], address: str | None = None) -> Any:
         """What /readyz says as soon as it is as expected."""
         end = time.monotonic() + PATIENCE
-        while not expected(answer := self.ask("/readyz")):
+        while not expected(answer := self.ask("/readyz", address)):
             assert time.monotonic() < end, answer
             time.sleep(0.1)
         return answer[1]
@@ -100,6 +105,37 @@ def test_several_workers_answer_on_one_address(probed: Probed) -> None:
         time.sleep(0.05)
     assert probed.stack.server.stop() == 0
     assert probed.ask("/livez")[0] == 0
+
+
+def test_a_signer_without_its_registry_is_alive_and_not_ready(probed: Probed) -> None:
+    """Nobody has to show a certificate for these answers; they name no key."""
+    signer, address = probed.stack.signer, probed.signer_address
+    probed.stack.prepare()
+    signer.start()
+    good = {"ready": True, "stopping": False, "problems": {}}
+    assert probed.until(lambda answer: answer[0] == 200, address) == good
+    assert "notary_signer_token_state" in probed.ask("/metrics", address)[1]
+    with sqlite3.connect(probed.stack.folder / "signer.sqlite3", timeout=30) as connection:
+        connection.execute("ALTER TABLE private_keys RENAME TO away")
+    told = probed.until(lambda answer: answer[0] == 503, address)
+    assert set(told["problems"]) == {"registry"}
+    assert probed.ask("/livez", address) == (200, {"alive": True})
+    with sqlite3.connect(probed.stack.folder / "signer.sqlite3", timeout=30) as connection:
+        connection.execute("ALTER TABLE away RENAME TO private_keys")
+    probed.until(lambda answer: answer[0] == 200, address)
+    assert signer.stop() == 0
+    assert probed.ask("/livez", address)[0] == 0
+
+
+@pytest.mark.parametrize("daemon", ["signer", "server"])
+def test_an_address_that_another_program_has(probed: Probed, daemon: str) -> None:
+    """It is named before anything is opened."""
+    probed.stack.prepare()
+    at = probed.signer_address if daemon == "signer" else probed.address
+    with socket.create_server(("127.0.0.1", int(at.rpartition(":")[2]))):
+        done = getattr(probed.stack, daemon).command("serve")
+    assert done.returncode != 0
+    assert f"management.http_addr: cannot listen on {at}" in done.stderr
 
 
 @pytest.mark.parametrize("options", [(), ("--workers", "2")])

@@ -18,11 +18,11 @@ import uvloop
 from notary_common.bind import bind
 from notary_common.database import open_database, parse_url
 from notary_common.database.query import Query
+from notary_common.health import Health
 from notary_common.migrate import upgrade_open
 from notary_server.auth.access import AccessController, Everybody
 from notary_server.http.audit import AuditLog
 from notary_server.http.call import Services, Settings
-from notary_server.http.health import Health
 from notary_server.http.rate import Rates
 from notary_server.http.server import HttpServer
 from notary_server.metrics import Metrics
