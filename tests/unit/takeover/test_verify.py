@@ -215,7 +215,7 @@ async def test_a_survey_names_the_keys_that_would_be_collected_as_unused(old: Da
         done += more
 
     found = await survey(old, Keyring(held, frozenset({listed, stray})), world.now_ns, progress)
-    assert [finding.text[:7] for finding in found.findings if finding.kind == "unused-key"] == ["1 keys "]
+    assert [finding.text[:7] for finding in found.findings if finding.kind == "unused-key"] == ["1 key t"]
     assert (found.repositories, found.keys, found.unnamed, done) == (1, 3, 1, 1)
     found = await survey(old, Keyring(held, frozenset({stray})), world.now_ns, progress)
     assert [finding for finding in found.findings if finding.kind == "unused-key"] == []
