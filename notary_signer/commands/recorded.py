@@ -17,7 +17,8 @@ Result = TypeVar("Result")
 
 
 def recorded(config: SignerConfig, action: str, act: Callable[[], Result]) -> Result:
-    """What `act` gives, done only if it could be recorded that it is begun; stops with a sentence if it fails.
+    """What `act` gives, done only if it could be recorded that it is begun; stops with a sentence if it fails otherwise
+    than below.
 
     The registry's database is opened only where the log is in it: a token can be made before there are any tables.
 
@@ -25,12 +26,17 @@ def recorded(config: SignerConfig, action: str, act: Callable[[], Result]) -> Re
         config: its sections `pkcs11` and `audit` are sound.
         action: its name in the log, e.g. `init_token`.
         act: uses the token; raises `TokenProblem` if it cannot be done.
+
+    Raises:
+        TokenExists: from `act`.
     """
     from ..errors import AuditUnavailable, StartRefused  # noqa: PLC0415
-    from ..token.problems import TokenProblem  # noqa: PLC0415
+    from ..token.problems import TokenExists, TokenProblem  # noqa: PLC0415
 
     try:
         return asyncio.run(_recorded(config, action, act))
+    except TokenExists:
+        raise
     except (TokenProblem, StartRefused) as problem:
         stop(PROGRAM, str(problem))
     except AuditUnavailable as problem:
@@ -58,7 +64,9 @@ async def _recorded(config: SignerConfig, action: str, act: Callable[[], Result]
         log = await stack.enter_async_context(operator_log(config, database))
         await log.append(action, "begun")
         try:
-            result = act()
+            # In a thread of its own: SoftHSM leaves errors in OpenSSL's queue, which each thread has for itself, and
+            # where both use the same OpenSSL the connection to the database would take them for its own.
+            result = await asyncio.to_thread(act)
         except TokenProblem as problem:
             await log.append(action, "failed", reason=str(problem))
             raise

@@ -53,7 +53,14 @@ def token() -> None:
     type=click.Path(path_type=Path),
     help="Take the key-encryption key from what export-kek wrote: one encrypted file, or the shares of custodians.",
 )
-def init(config_file: Path, existing: bool, exportable_kek: bool, kek_files: tuple[Path, ...]) -> None:
+@click.option(
+    "--if-missing",
+    is_flag=True,
+    help="For a job that runs at every start: the status is 0 also if the token is there already.",
+)
+def init(
+    config_file: Path, existing: bool, exportable_kek: bool, kek_files: tuple[Path, ...], if_missing: bool
+) -> None:
     """Initialise a token and make the key that protects all others.
 
     The PIN comes from the file `pkcs11.pin_file`, or from a prompt if that is not set; never from an argument
@@ -71,7 +78,7 @@ def init(config_file: Path, existing: bool, exportable_kek: bool, kek_files: tup
     from ..token.initialise import initialise_token  # noqa: PLC0415
     from ..token.kek import import_kek  # noqa: PLC0415
     from ..token.pin import wiped  # noqa: PLC0415
-    from ..token.problems import TokenProblem  # noqa: PLC0415
+    from ..token.problems import TokenExists, TokenProblem  # noqa: PLC0415
     from ..token.sharing import WrappedKek, read_kek_files  # noqa: PLC0415
 
     if exportable_kek and kek_files:
@@ -91,7 +98,13 @@ def init(config_file: Path, existing: bool, exportable_kek: bool, kek_files: tup
         pin = bytearray() if existing else given_pin(pkcs11.pin_file)
     except TokenProblem as problem:
         stop(PROGRAM, str(problem))
-    click.echo(recorded(config, "init_token" if source is None else "import_kek", act))
+    try:
+        click.echo(recorded(config, "init_token" if source is None else "import_kek", act))
+    except TokenExists as problem:
+        if not if_missing:
+            stop(PROGRAM, str(problem))
+        click.echo(str(problem))
+        return
     if pkcs11.pin_file is None:
         click.echo(
             "write that PIN to a file, chmod 600 it, and name it as pkcs11.pin_file in the configuration"

@@ -20,7 +20,7 @@ from .login import log_in
 from .module import Module, find_module
 from .native import LABEL_BYTES, CallFailed
 from .pin import pin_problem, wiped
-from .problems import TokenProblem
+from .problems import TokenExists, TokenProblem
 from .settings import TokenSettings
 
 MIN_PIN_BYTES: Final = 4
@@ -48,7 +48,8 @@ def initialise_token(
         A sentence that tells what was made; no secrets.
 
     Raises:
-        TokenProblem: the module or a free slot is missing, a PIN or the label is unfit, or the token or its
+        TokenExists: there is a token of that label; it is left as it is.
+        TokenProblem: the module or a free slot is missing, a PIN or the label is unfit, or the token's
             key-encryption key exists already, which is then left as it is.
     """
     with ready_token(settings, pin, existing=existing) as (module, session):
@@ -176,7 +177,7 @@ def _free_slot(module: Module, label: str) -> int:
             if TokenFlag.TOKEN_INITIALIZED not in token.flags:
                 free = slot.slot_id if free is None else free
             elif token.label == label:
-                raise TokenProblem(f"a token labelled {label!r} exists already; it was left as it is")
+                raise TokenExists(f"a token labelled {label!r} exists already; it was left as it is")
     except PKCS11Error as error:
         raise TokenProblem(
             f"the slots of the PKCS#11 module cannot be listed ({type(error).__name__})"

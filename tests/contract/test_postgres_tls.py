@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +18,7 @@ from sqlalchemy import text
 
 from notary_common.database import DatabaseUnavailable, DatabaseUrlError, Query, open_database, parse_url
 from notary_common.tls import TlsError
+from tests.support import softhsm
 from tests.support.postgres import PostgresCluster
 
 PASSWORD = "correct-horse-battery"
@@ -235,3 +239,41 @@ async def test_renewed_files_count_from_the_next_use_on(
         assert second[1] == x509.load_pem_x509_certificate(renewed).serial_number
     finally:
         await database.close()
+
+
+def test_a_command_uses_the_token_and_a_connection_with_tls(
+    tls_cluster: PostgresCluster, pki: dict[str, Path], tmp_path: Path
+) -> None:
+    """SoftHSM and Python share OpenSSL: what the one leaves in its error queue must not end the other's connection."""
+    hsm = softhsm.prepare(tmp_path / "hsm")
+    name = tls_cluster.create_database().rpartition("/")[2].partition("?")[0]
+    tls_cluster.sql(f"ALTER DATABASE {name} OWNER TO certified")
+    url = (
+        f"postgres://certified@127.0.0.1:{tls_cluster.port}/{name}?sslmode=verify-ca&sslrootcert={pki['good']}"
+        f"&sslcert={pki['client']}&sslkey={pki['client-key']}"
+    )
+    config = tmp_path / "signer.json"
+    config.write_text(
+        json.dumps(
+            {
+                "server": {"http_addr": "unix://signer.sock"},
+                "storage": {"backend": "postgres", "db_url": url},
+                "pkcs11": {"token_label": "over-tls", "pin_file": str(hsm.pin_file)},
+                "audit": {"to": "database", "writer": "signer"},
+            }
+        )
+    )
+
+    def run(*words: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "notary_signer", *words, "--config", str(config)]
+        done = subprocess.run(
+            command, env=hsm.environ, capture_output=True, text=True, timeout=60, check=False
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    assert run("db", "upgrade")[0] == 0
+    status, said = run("token", "init")
+    assert (status, "initialised in" in said) == (0, True), said
+    assert run("token", "init")[0] == 1
+    status, said = run("token", "init", "--if-missing")
+    assert (status, "exists already; it was left as it is" in said) == (0, True), said

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 
 NOT_SECRET = {
-    "config_file", "existing", "exportable_kek", "kek_files", "as_json", "final_try", "new_pin_file", "out", "targets",
+    "if_missing", "config_file", "existing", "exportable_kek", "kek_files", "as_json", "final_try", "new_pin_file", "out", "targets",
     "custodians", "threshold", "yes",
 }  # fmt: skip
 """Options of `token`: flags, numbers, and names of files."""
