@@ -90,6 +90,8 @@ def make(folder: Path, public: Iterable[str]) -> list[str]:
         write_pin(pin)
         shutil.chown(pin, NOTARY, NOTARY)
         done.append("Made a PIN for the token.")
+    # `token change-pin` puts another file in its place.
+    shutil.chown(folder / "signer", NOTARY, NOTARY)
     return done
 
 
