@@ -1,6 +1,6 @@
 # The few commands a person types. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run demo bench bench-signer fuzz test lint format types unit e2e lock clean
+.PHONY: help run demo bench bench-signer fuzz test lint format types unit e2e docs lock clean
 SHELL := /bin/bash
 python := .venv/bin/python
 typed := notary_common notary_server notary_signer migrations deploy bench tests
@@ -52,10 +52,15 @@ e2e: ## The scenarios through the real notary and docker clients
 	@deploy/local/bootstrap test
 	$(python) -m pytest -n 2 --dist loadfile tests/e2e
 
+docs: ## Build the documentation as a site in site/, links checked
+	@deploy/local/bootstrap test
+	$(python) -m mkdocs build --strict --quiet
+	@echo 'open site/index.html'
+
 lock: ## Choose and pin the newest versions that pyproject.toml allows
 	@deploy/local/bootstrap test
 	deploy/local/lock
 
 clean: ## Remove .venv, .run (with its keys and data) and all caches
-	rm -rf .venv .run build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv .run build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

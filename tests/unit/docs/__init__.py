@@ -1,0 +1,1 @@
+"""The pages of docs/ hold together and say what the code says."""
