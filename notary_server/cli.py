@@ -1,4 +1,4 @@
-"""The command line: `notary-server serve | auth explain | db upgrade | repo list | repo show | takeover`, and Notary's own spelling of `serve`."""
+"""The command line: `notary-server serve | auth explain | db upgrade | repo | takeover`, and Notary's own spelling of `serve`."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from .commands.db import db
 from .commands.repo import repo
 from .commands.takeover import takeover
 from .commands.tokens import tokens
+from .commands.upkeep import prune, verify
 
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
@@ -237,5 +238,7 @@ def _cannot_listen(config: ServerConfig, reason: str) -> str:
     return f"server.http_addr: cannot listen on {config.server.address} ({reason}); free it or choose another"
 
 
+for command in (verify, prune):
+    repo.add_command(command)
 for group in (auth, db, repo, takeover, tokens):
     main.add_command(group)

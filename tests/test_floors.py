@@ -103,6 +103,15 @@ ROOMS = (
     _pure("notary_server.takeover.advice", "notary_server.tuf"),
     _pure("notary_server.takeover.chain", "notary_server.tuf"),
     _pure("notary_server.takeover.examine", "notary_server.tuf", "notary_server.takeover.advice"),
+    *(
+        Room(
+            f"notary_server.upkeep.{module}",
+            _server("tuf", "tuf10", "storage.chain", "takeover", "upkeep"),
+            frozenset({"tuf"}),
+            IMPURE,
+        )
+        for module in ("evidence", "findings", "check", "standard", "prune")
+    ),
     Room("notary_server", ("notary_server", "notary_common")),
     _pure(
         "notary_signer.policy",

@@ -1,4 +1,4 @@
-"""`notary-server repo`: what is stored."""
+"""`notary-server repo`: what is stored. Verifying and pruning it are in `upkeep`."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""PURE: what there is to know of one stored repository before another server takes it over."""
+"""PURE: what there is to know of one stored repository, before another server takes it over or at any time."""
 
 from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
@@ -33,6 +33,7 @@ from .advice import rotation
 
 Weight = Literal["broken", "owner", "note"]
 """Clients or publishers fail, now or after the takeover; its owner must do something; good to know."""
+WEIGHTS: Final[tuple[Weight, ...]] = ("broken", "owner", "note")
 
 SOON: Final = 30 * 86_400 * SECOND
 """Nanoseconds before its end at which a file is reported."""
@@ -80,18 +81,25 @@ def examine(stored: Stored, held: Mapping[KeyId, HeldKey] | None, now_ns: int) -
     """Everything worth a word, what is broken first.
 
     Args:
-        held: the keys of the old signer; None if they are of no interest.
+        held: the keys of the signer; None if they are of no interest.
         now_ns: nanoseconds since 1970-01-01T00:00:00Z.
     """
     found = [
-        *_names(stored),
-        *_chain(stored),
-        *_versions(stored),
+        *examine_rows(stored),
         *_contents(stored, now_ns),
         *_root(stored, held, now_ns),
     ]
-    order: list[Weight] = ["broken", "owner", "note"]
-    return sorted(found, key=lambda finding: order.index(finding.weight))
+    return by_weight(found)
+
+
+def examine_rows(stored: Stored) -> list[Finding]:
+    """What the rows tell without what is in the files: of both dialects alike."""
+    return [*_names(stored), *_chain(stored), *_versions(stored)]
+
+
+def by_weight(findings: Iterable[Finding]) -> list[Finding]:
+    """What is broken first."""
+    return sorted(findings, key=lambda finding: WEIGHTS.index(finding.weight))
 
 
 def _names(stored: Stored) -> Iterator[Finding]:
@@ -187,7 +195,7 @@ def _contents(stored: Stored, now_ns: int) -> Iterator[Finding]:
             continue
         if expires < now_ns + SOON:
             when = "expired on" if expires < now_ns else "expires on"
-            yield Finding(stored.gun, "owner", "expiry", f"{role} {when} {_day(expires)}: its owner signs it")
+            yield Finding(stored.gun, "owner", "expiry", f"{role} {when} {day(expires)}: its owner signs it")
 
 
 def _root(stored: Stored, held: Mapping[KeyId, HeldKey] | None, now_ns: int) -> Iterator[Finding]:
@@ -214,7 +222,7 @@ def _certificates(gun: Gun, parsed: Parsed[Root], now_ns: int) -> Iterator[Findi
             gun,
             "broken",
             "certificate",
-            f"the root certificate ended on {_day(end)}: clients refuse the repository; its owner publishes a root with "
+            f"the root certificate ended on {day(end)}: clients refuse the repository; its owner publishes a root with "
             "a new certificate, signed with the old root key too, and clients remove what they have cached of it",
         )
     elif end < now_ns + CERTIFICATE_SOON:
@@ -222,7 +230,7 @@ def _certificates(gun: Gun, parsed: Parsed[Root], now_ns: int) -> Iterator[Findi
             gun,
             "owner",
             "certificate",
-            f"the root certificate ends on {_day(end)}: its owner rotates the root key before (notary key rotate {shlex.quote(gun)} root)",
+            f"the root certificate ends on {day(end)}: its owner rotates the root key before (notary key rotate {shlex.quote(gun)} root)",
         )
 
 
@@ -237,7 +245,7 @@ def _online_key(gun: Gun, root: Root, role: RoleName, held: Mapping[KeyId, HeldK
             gun,
             "owner",
             "foreign-key",
-            f"the root gives {role} a key that the old signer made for {held[foreign[0]].gun} {held[foreign[0]].role}; it "
+            f"the root gives {role} a key that the signer made for {held[foreign[0]].gun} {held[foreign[0]].role}; it "
             f"signs nothing here: its owner runs {rotate}",
         )
     elif role == SNAPSHOT:
@@ -249,7 +257,7 @@ def _online_key(gun: Gun, root: Root, role: RoleName, held: Mapping[KeyId, HeldK
             gun,
             "broken",
             "key",
-            f"the old signer does not hold the {role} key that the root lists: the repository is readable until its "
+            f"the signer does not hold the {role} key that the root lists: the repository is readable until its "
             f"timestamp expires; its owner runs {rotate}",
         )
 
@@ -277,7 +285,8 @@ def _shown(some: Sequence[object]) -> str:
     return few if len(some) <= _NAMED else f"{few} and {len(some) - _NAMED} more"
 
 
-def _day(moment_ns: int) -> str:
+def day(moment_ns: int) -> str:
+    """A moment in nanoseconds since 1970-01-01T00:00:00Z, as people read it."""
     try:
         return f"{_EPOCH + timedelta(seconds=moment_ns // SECOND):%Y-%m-%d}"
     except OverflowError:

@@ -1,4 +1,4 @@
-"""What an old database holds of each repository, read in pages: a few statements for many repositories.
+"""What a database holds of each repository, read in pages: a few statements for many repositories.
 
 The store of this server is not asked, for two reasons: the database may not be adopted yet, and a look at a hundred
 thousand repositories must not cost a million statements.
@@ -50,7 +50,9 @@ def _rows(dialect: Dialect) -> sa.Executable:
 _ROWS: Final = Query(_rows)
 
 
-class _Row(NamedTuple):
+class Indexed(NamedTuple):
+    """A stored file without its bytes; `sha256` is empty where the row has none."""
+
     id: int
     gun: str
     role: str
@@ -61,11 +63,20 @@ class _Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """One repository: what there is to examine, and how much it is."""
+    """One repository: what there is to examine, and every stored file without its bytes."""
 
     stored: Stored
-    rows: int
-    size: int
+    index: Sequence[Indexed]
+
+    @property
+    def rows(self) -> int:
+        """How many files there are."""
+        return len(self.index)
+
+    @property
+    def size(self) -> int:
+        """Their bytes."""
+        return sum(row.length for row in self.index)
 
 
 async def count_repositories(database: Database) -> int:
@@ -92,24 +103,34 @@ async def holdings(database: Database) -> AsyncIterator[list[Holding]]:
             ]
         if not names:
             return
-        yield await _page(database, names)
+        yield await read_holdings(database, names)
         after = names[-1]
 
 
-async def _page(database: Database, names: list[str]) -> list[Holding]:
+async def read_holdings(database: Database, names: list[str]) -> list[Holding]:
+    """Those of these repositories of which anything is stored.
+
+    Raises:
+        DatabaseError: the database, or the table in it, cannot be read.
+    """
     async with database.statement() as session:
         found = await session.rows(_ROWS, guns=names)
-    by_gun: dict[str, list[_Row]] = defaultdict(list)
+    by_gun: dict[str, list[Indexed]] = defaultdict(list)
     for number, gun, role, version, sha256, length in found:
-        by_gun[gun].append(_Row(number, gun, role, version, (sha256 or "").strip(), length))
+        by_gun[gun].append(Indexed(number, gun, role, version, (sha256 or "").strip(), length))
     latest = {gun: _latest(rows) for gun, rows in by_gun.items()}
-    data = await _data(database, [row.id for rows in latest.values() for row in rows.values()])
+    data = await read_files(database, [row.id for rows in latest.values() for row in rows.values()])
     listed = {gun: _listed_snapshot(by_gun[gun], rows, data) for gun, rows in latest.items()}
-    data |= await _data(database, [row.id for row in listed.values() if row and row.id not in data])
+    data |= await read_files(database, [row.id for row in listed.values() if row and row.id not in data])
     return [_holding(Gun(gun), rows, latest[gun], data, listed[gun]) for gun, rows in sorted(by_gun.items())]
 
 
-async def _data(database: Database, ids: Sequence[int]) -> dict[int, bytes]:
+async def read_files(database: Database, ids: Sequence[int]) -> dict[int, bytes]:
+    """The bytes of those of these rows that are there, by ID.
+
+    Raises:
+        DatabaseError: the database cannot be read.
+    """
     found: dict[int, bytes] = {}
     for begin in range(0, len(ids), FILES_AT_ONCE):
         async with database.statement() as session:
@@ -118,29 +139,29 @@ async def _data(database: Database, ids: Sequence[int]) -> dict[int, bytes]:
     return found
 
 
-def _latest(rows: Sequence[_Row]) -> dict[RoleName, _Row]:
+def _latest(rows: Sequence[Indexed]) -> dict[RoleName, Indexed]:
     return {RoleName(row.role): row for row in sorted(rows, key=lambda row: row.version)}
 
 
 def _listed_snapshot(
-    rows: Sequence[_Row], latest: Mapping[RoleName, _Row], data: Mapping[int, bytes]
-) -> _Row | None:
+    rows: Sequence[Indexed], latest: Mapping[RoleName, Indexed], data: Mapping[int, bytes]
+) -> Indexed | None:
     """The snapshot that the latest timestamp lists, if it is stored."""
     timestamp = latest.get(TIMESTAMP)
     listed = {} if timestamp is None else listed_digests(data.get(timestamp.id, b""))
     return _stored(rows, SNAPSHOT, listed.get(SNAPSHOT))
 
 
-def _stored(rows: Sequence[_Row], role: str, digest: str | None) -> _Row | None:
+def _stored(rows: Sequence[Indexed], role: str, digest: str | None) -> Indexed | None:
     return next((row for row in rows if row.role == role and row.sha256 == digest), None)
 
 
 def _holding(
     gun: Gun,
-    rows: Sequence[_Row],
-    latest: Mapping[RoleName, _Row],
+    rows: Sequence[Indexed],
+    latest: Mapping[RoleName, Indexed],
     data: Mapping[int, bytes],
-    snapshot: _Row | None,
+    snapshot: Indexed | None,
 ) -> Holding:
     current: dict[RoleName, str] = {}
     if TIMESTAMP in latest:
@@ -158,8 +179,8 @@ def _holding(
         current=current,
         roots=[row.version for row in rows if row.role == ROOT],
     )
-    return Holding(stored, len(rows), sum(row.length for row in rows))
+    return Holding(stored, rows)
 
 
-def _digest(row: _Row, data: Mapping[int, bytes]) -> str:
+def _digest(row: Indexed, data: Mapping[int, bytes]) -> str:
     return row.sha256 or hashlib.sha256(data.get(row.id, b"")).hexdigest()

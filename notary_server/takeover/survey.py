@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from notary_common.database import Database
-from notary_common.table import printable
 from notary_server.tuf import online
 from notary_server.tuf.model import HeldKey
 from notary_server.tuf.names import ROOT, KeyId
 from notary_server.tuf.parse import ParseError, parse_root
 
-from .examine import Finding, Stored, Weight, examine
+from .examine import Finding, Stored, examine
 from .holdings import Holding, holdings
 from .keyring import Keyring
-
-SHOWN: Final = 10
-"""Repositories of one kind that are named for people; JSON has all."""
-
-_HEADINGS: Final[Mapping[Weight, str]] = {
-    "broken": "Broken, whether taken over or not",
-    "owner": "For their owners to do",
-    "note": "Good to know",
-}
+from .tally import Tally, as_json
 
 
 @dataclass(slots=True)
@@ -59,15 +48,7 @@ class Survey:
             "bytes": self.size,
             "keys": self.keys,
             "keys_not_listed_by_a_root": self.unnamed,
-            "findings": [
-                {
-                    "gun": finding.gun,
-                    "weight": finding.weight,
-                    "kind": finding.kind,
-                    "text": finding.text,
-                }
-                for finding in self.findings
-            ],
+            "findings": [as_json(finding) for finding in self.findings],
         }
 
     def as_text(self) -> str:
@@ -77,18 +58,10 @@ class Survey:
             lines.append(
                 f"{self.keys} keys in the old signer, {self.unnamed} of them listed by no current root"
             )
-        for weight, heading in _HEADINGS.items():
-            kinds = Counter(finding.kind for finding in self.findings if finding.weight == weight)
-            if kinds:
-                lines += ["", f"{heading}:"]
-            for kind, count in kinds.items():
-                chosen = [one for one in self.findings if (one.weight, one.kind) == (weight, kind)]
-                lines += [
-                    f"  {printable(one.gun or 'database')}: {printable(one.text)}" for one in chosen[:SHOWN]
-                ]
-                if count > SHOWN:
-                    lines.append(f"  and {count - SHOWN} more of the kind {kind!r}; --json names all")
-        return "\n".join(lines if self.findings else [*lines, "nothing needs attention"])
+        tally = Tally()
+        for finding in self.findings:
+            tally.add(finding)
+        return "\n".join([*lines, *tally.as_lines()])
 
 
 async def survey(

@@ -1,0 +1,147 @@
+"""`notary-server repo verify | prune`: what an operator runs now and then."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from notary_common.command import config_option, database_problems, database_target, inspected, refuse, stop
+
+from . import PROGRAM
+
+if TYPE_CHECKING:
+    from notary_common.database import DatabaseTarget
+
+    from ..config import ServerConfig
+    from ..takeover.examine import Finding
+
+_DAYS = re.compile(r"([0-9]{1,5})d")
+_GUN = click.argument("gun", required=False)
+_ALL = click.option("--all", "every", is_flag=True, help="All repositories.")
+
+
+class _Days(click.ParamType[int]):
+    """A number of days, at least one, written `30d`."""
+
+    name = "days"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number."""
+        if isinstance(value, int):
+            return value
+        found = _DAYS.fullmatch(value)
+        if found is None or int(found[1]) < 1:
+            self.fail(f"{value!r}: write days, at least one, such as 30d", param, ctx)
+        return int(found[1])
+
+
+@click.command()
+@config_option("server-config.json")
+@_GUN
+@_ALL
+@click.option(
+    "--json", "as_json", is_flag=True, help="Write JSON: a line for each finding, and one with the counts."
+)
+def verify(config_file: Path, gun: str | None, every: bool, as_json: bool) -> None:
+    """Verify the repository GUN, or --all: roots, hashes, signatures, expiry, versions, keys. Changes nothing.
+
+    Ends with status 1 if anything is broken or for an owner to do.
+
+    \b
+    Example:
+      notary-server repo verify --config server-config.json registry.example.org/team/app
+      notary-server repo verify --config server-config.json --all --json
+    """
+    _one_or_all(gun, every)
+    config, target = _opened(config_file)
+
+    def tell(finding: Finding) -> None:
+        from ..takeover.tally import as_json as written  # noqa: PLC0415
+
+        if as_json:
+            click.echo(json.dumps(written(finding)))
+
+    verified = _done(config_file, lambda runs: runs.verify(config, target, gun, tell))
+    click.echo(json.dumps(verified.as_json()) if as_json else verified.as_text())
+    if not verified.sound:
+        raise SystemExit(1)
+
+
+@click.command()
+@config_option("server-config.json")
+@_GUN
+@_ALL
+@click.option(
+    "--older-than",
+    "days",
+    type=_Days(),
+    default=30,
+    show_default="30d",
+    metavar="DAYS",
+    help="The grace period: whatever clients could be led to in these last days stays.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say how much would be deleted.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+def prune(config_file: Path, gun: str | None, every: bool, days: int, dry_run: bool, as_json: bool) -> None:
+    """Delete old versions of the repository GUN, or of --all, that no client can be led to any more.
+
+    All roots stay, what the current timestamp leads to, and whatever was current within the grace period. Servers may
+    go on meanwhile. Ends with status 1 if a repository was left alone because it is damaged.
+
+    \b
+    Example:
+      notary-server repo prune --config server-config.json --all --dry-run
+      notary-server repo prune --config server-config.json --all --older-than 90d
+    """
+    _one_or_all(gun, every)
+    _, target = _opened(config_file)
+    pruned = _done(config_file, lambda runs: runs.prune_rows(target, gun, days, dry_run=dry_run))
+    click.echo(json.dumps(pruned.as_json(), indent=2) if as_json else pruned.as_text())
+    if pruned.torn:
+        if not as_json:
+            click.echo(f"see what is wrong: {PROGRAM} repo verify --config {config_file} GUN", err=True)
+        raise SystemExit(1)
+
+
+def _one_or_all(gun: str | None, every: bool) -> None:
+    if (gun is None) != every:
+        raise click.UsageError("name one repository, or --all")
+
+
+def _opened(config_file: Path) -> tuple[ServerConfig, DatabaseTarget]:
+    from ..config import inspect  # noqa: PLC0415 - pydantic would slow --help down
+
+    reading = inspected(PROGRAM, config_file, inspect)
+    draft = reading.draft
+    problems = [str(problem) for problem in reading.problems]
+    problems = problems or database_problems(draft.storage, draft.base_dir, "server", config_file)
+    if problems:
+        refuse(PROGRAM, config_file, problems)
+    target = database_target(draft.storage, draft.base_dir)
+    if target.in_memory:
+        refuse(PROGRAM, config_file, ["storage: a database in memory can only be seen by the server itself"])
+    return draft, target
+
+
+def _done(config_file: Path, work: Callable[[ModuleType], Coroutine[Any, Any, Any]]) -> Any:
+    """What comes of `work`, given `upkeep.runs`; stops with a sentence if a database cannot be used."""
+    import asyncio  # noqa: PLC0415
+
+    from notary_common.database import DatabaseError  # noqa: PLC0415
+    from notary_common.tls import TlsError  # noqa: PLC0415
+
+    from ..upkeep import runs  # noqa: PLC0415
+
+    try:
+        return asyncio.run(work(runs))
+    except runs.NothingStored as problem:
+        name = str(problem)
+        stop(PROGRAM, f"nothing is stored of {name!r}; see: {PROGRAM} repo list --config {config_file}")
+    except (DatabaseError, TlsError) as problem:
+        stop(PROGRAM, str(problem))
