@@ -58,8 +58,11 @@ def verify(config_file: Path, gun: str | None, every: bool, as_json: bool) -> No
       notary-server repo verify --config server-config.json registry.example.org/team/app
       notary-server repo verify --config server-config.json --all --json
     """
+    from notary_common import log  # noqa: PLC0415 - structlog would slow --help down
+
     _one_or_all(gun, every)
     config, target = _opened(config_file)
+    log.configure(config.logging.level, "logfmt")  # to standard error, so that JSON stays JSON
 
     def tell(finding: Finding) -> None:
         from ..takeover.tally import as_json as written  # noqa: PLC0415

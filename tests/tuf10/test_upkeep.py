@@ -1,0 +1,51 @@
+"""`repo verify` and `repo prune` of a live TUF 1.0 repository: keys are asked of the real signer, clients read on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.stack import Stack
+
+from .owner import Owner, Server
+
+
+def _repo(stack: Stack, *words: str) -> tuple[int, list[dict[str, object]]]:
+    """The status of a `repo` command, and its lines of JSON."""
+    command = (sys.executable, "-m", "notary_server", "repo", *words, "--config", str(stack.server_config))
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout, done.stderr
+    if words[0] == "prune":
+        return done.returncode, [json.loads(done.stdout)]
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_verified_pruned_and_read(
+    stack: Stack, gun: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is wrong before and after; with the signer away only the keys are in doubt."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(stack.ca_file))
+    server = Server(stack.url, stack.ca_file)
+    owner = Owner(server, gun)
+    root = owner.first()
+    owner.add("file", b"content")
+    server.publish(gun, {"targets": owner.next_targets()})
+    assert _repo(stack, "verify", gun, "--json")[0] == 0
+    assert _repo(stack, "prune", gun, "--json") == (
+        0,
+        [{"dry_run": False, "repositories": 1, "rows": 0, "bytes": 0, "torn": []}],
+    )
+    updater = server.updater(gun, tmp_path / "client", root)
+    updater.refresh()
+    assert updater.get_targetinfo("file") is not None
+    stack.signer.stop()
+    try:
+        status, lines = _repo(stack, "verify", gun, "--json")
+    finally:
+        stack.signer.start()
+    assert status == 1
+    assert [line.get("kind") for line in lines] == ["signer", None]
