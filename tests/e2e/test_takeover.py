@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from notary_server.tokens.issue import signed_token
+from notary_server.tokens.keys import new_key, write_bundle
+from notary_server.tokens.scopes import parse_scopes
 from tests.support.reference import Reference
 from tests.support.stack import Stack
 
@@ -97,3 +101,52 @@ def test_a_live_server_is_mirrored(old: Reference, mirror: Stack, tmp_path: Path
     assert set(Person(tmp_path / "reader", now).listed("far/app")) == {"v1", "v2"}
     said = json.loads(mirror.server.check("takeover", "mirror", *where))
     assert {one["outcome"] for one in said["repositories"] if one["gun"] == "far/app"} == {"ahead"}
+
+
+def test_named_repositories_are_mirrored_from_a_server_that_asks_for_tokens(
+    old: Reference, mirror: Stack, tmp_path: Path
+) -> None:
+    """Those in the file, with the token in the other file; without it nothing."""
+    owner = Person(tmp_path / "owner", _before(old))
+    for gun in ("asked/one", "asked/two"):
+        owner.notary("init", "-p", gun)
+    now = datetime.now(UTC)
+    key = new_key("tokens", now - timedelta(days=1))
+    (tmp_path / "keys").mkdir()
+    options = {
+        "realm": "https://tokens.example.org/token",
+        "service": "notary",
+        "issuer": "tokens",
+        "rootcertbundle": str(write_bundle(tmp_path / "keys", [key])),
+    }
+    guarded = old.server("guarded", {"auth": {"type": "token", "options": options}})
+    guns, token = tmp_path / "guns.txt", tmp_path / "token"
+    guns.write_text("asked/one\n")
+    granted = parse_scopes(["repository:asked/one:pull"])
+    signed = signed_token(
+        key,
+        issuer="tokens",
+        service="notary",
+        subject="mirror",
+        granted=granted,
+        now=now,
+        lifetime=300,
+        token_id="1",
+    )
+    token.touch(0o600)
+    token.write_text(signed + "\n")
+    words = (
+        *("takeover", "mirror", "--from", guarded.url, "--ca-file", guarded.ca_file),
+        *("--guns", str(guns), "--json"),
+    )
+    refused = mirror.server.command(*words)
+    assert refused.returncode == 1, refused.stdout + refused.stderr
+    assert "asks for a token that allows this" in refused.stderr
+    done = mirror.server.command(*words, "--token-file", str(token))
+    assert done.returncode == 0, done.stdout + done.stderr
+    outcomes = {one["gun"]: one["outcome"] for one in json.loads(done.stdout)["repositories"]}
+    assert outcomes == {"asked/one": "mirrored"}
+    assert signed not in done.stdout + done.stderr
+    reader = Person(tmp_path / "reader", TrustServer(mirror.url, mirror.ca_file))
+    assert reader.listed("asked/one") == {}
+    assert "does not have trust data" in reader.refused("list", "asked/two")
