@@ -171,7 +171,7 @@ async def open_services(
             certificates.watcher.add(access)
         services = Services(context, settings, metrics, Health(), access, Rates(rates), audit)
         await opened.enter_async_context(
-            services.health.watching(CHECKS, lambda: check(context), partial(_tell, metrics))
+            services.health.watching(CHECKS, lambda: check(context), partial(tell_health, metrics))
         )
         await opened.enter_async_context(certificates.watcher.running())
         await opened.enter_async_context(refreshing(context, SqlRenewals(database), services.metrics))
@@ -179,7 +179,8 @@ async def open_services(
         yield services
 
 
-def _tell(metrics: Metrics, problems: Mapping[str, str]) -> None:
+def tell_health(metrics: Metrics, problems: Mapping[str, str]) -> None:
+    """Show in the metrics which of the checks found a problem."""
     for name in CHECKS:
         metrics.check(name, operational=name not in problems)
 

@@ -7,12 +7,15 @@ import json
 import threading
 import time
 from collections.abc import Collection
+from functools import partial
 from typing import Any
 
 import pytest
 
+from notary_server.app import tell_health
 from notary_server.errors import HeadMoved, SignerRefused, SignerUnavailable, StoreUnavailable
 from notary_server.http.render import MAX_ERROR_BYTES
+from notary_server.operations.health import CHECKS, check
 from notary_server.operations.publish import ATTEMPTS
 from notary_server.tuf.model import HeldKey
 from notary_server.tuf.names import KeyId
@@ -263,9 +266,13 @@ def test_health_tells_what_cannot_be_asked(faults: Any) -> None:
     faults.store.faults = {"ping": StoreUnavailable("the database does not answer")}
     faults.signer.faults = {"ping": SignerUnavailable("the signer does not answer")}
     services = faults.server.services
-    watching = asyncio.run_coroutine_threadsafe(
-        services.health.watch(services.context, services.metrics), faults.server.loop
-    )
+
+    async def watch() -> None:
+        told = partial(tell_health, services.metrics)
+        async with services.health.watching(CHECKS, lambda: check(services.context), told):
+            await asyncio.Event().wait()
+
+    watching = asyncio.run_coroutine_threadsafe(watch(), faults.server.loop)
     deadline = time.monotonic() + DEADLINE
     while not services.health.problems and time.monotonic() < deadline:
         time.sleep(0.01)
