@@ -100,17 +100,25 @@ ROOMS = (
         (*_server("auth", "tuf.names", "http.accept", "http.forwarded", "http.peer"), "notary_common"),
         forbidden=frozenset({"sqlalchemy"}),
     ),
-    _pure("notary_server.takeover.advice", "notary_server.tuf"),
-    _pure("notary_server.takeover.chain", "notary_server.tuf"),
-    _pure("notary_server.takeover.examine", "notary_server.tuf", "notary_server.takeover.advice"),
+    _pure("notary_server.inspection.advice", "notary_server.tuf"),
+    _pure("notary_server.inspection.chain", "notary_server.tuf"),
+    _pure("notary_server.inspection.examine", "notary_server.tuf", "notary_server.inspection.advice"),
     *(
         Room(
             f"notary_server.upkeep.{module}",
-            _server("tuf", "tuf10", "storage.chain", "takeover", "upkeep"),
+            _server("tuf", "tuf10", "storage.chain", "inspection", "upkeep"),
             frozenset({"tuf"}),
             IMPURE,
         )
         for module in ("evidence", "findings", "check", "standard", "prune")
+    ),
+    Room("notary_server.inspection", (*_server("tuf", "tuf10", "storage"), "notary_common")),
+    Room(
+        "notary_server.upkeep",
+        (
+            *_server("inspection", "tuf", "tuf10", "storage", "operations", "app", "config", "errors"),
+            "notary_common",
+        ),
     ),
     Room("notary_server", ("notary_server", "notary_common")),
     _pure(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from notary_common.database import DatabaseTarget
 
     from ..config import ServerConfig
-    from ..takeover.examine import Finding
+    from ..inspection.examine import Finding
 
 _DAYS = re.compile(r"([0-9]{1,5})d")
 _GUN = click.argument("gun", required=False)
@@ -65,7 +65,7 @@ def verify(config_file: Path, gun: str | None, every: bool, as_json: bool) -> No
     log.configure(config.logging.level, "logfmt")  # to standard error, so that JSON stays JSON
 
     def tell(finding: Finding) -> None:
-        from ..takeover.tally import as_json as written  # noqa: PLC0415
+        from ..inspection.tally import as_json as written  # noqa: PLC0415
 
         if as_json:
             click.echo(json.dumps(written(finding)))

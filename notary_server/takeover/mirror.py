@@ -9,12 +9,12 @@ from typing import Final, Literal, get_args
 
 from notary_common.table import printable
 from notary_server.errors import HeadMoved
+from notary_server.inspection.advice import rotation
+from notary_server.inspection.chain import BrokenChain, listed_files, listed_snapshot, verified
 from notary_server.ports import MetadataStore
 from notary_server.tuf.names import ROOT, SNAPSHOT, TIMESTAMP, Gun, RoleName, gun_problem
 from notary_server.tuf.parse import ParseError, parse_root
 
-from .advice import rotation
-from .chain import BrokenChain, listed_files, listed_snapshot, verified
 from .remote import RemoteServer
 
 MAX_ROOTS: Final = 1000

@@ -7,8 +7,7 @@ from typing import Final, Literal
 import sqlalchemy as sa
 
 from notary_common.database import Database, Dialect, Query
-
-from .examine import Finding
+from notary_server.inspection.examine import Finding
 
 Daemon = Literal["server", "signer"]
 

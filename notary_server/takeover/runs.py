@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Final
+from collections.abc import Sequence
 
-from notary_common.database import Database, DatabaseTarget, open_database
+from notary_common.database import DatabaseTarget
 from notary_common.old_daemon import same_database
 from notary_common.progress import progress_bar
 from notary_common.table import printable
 from notary_server.app import open_context
 from notary_server.config import ServerConfig
+from notary_server.inspection.holdings import count_repositories
+from notary_server.inspection.whole import opened
 from notary_server.storage.sql_store import SqlStore
 from notary_server.storage.statements import is_storable
 
 from .copying import MAX_NAMED, Copied, Copying
-from .holdings import count_repositories
 from .keyring import read_keyring
 from .mirror import MirrorReport, mirror, named_by_changefeed
 from .old_schema import missing_tables, schema_findings
@@ -25,9 +24,6 @@ from .remote import RemoteServer
 from .survey import Survey, survey
 from .tables import CHANGES, FILES
 from .verify import Proof, compare_answers, compare_rows, plan_publishes
-
-STATEMENT_TIMEOUT: Final = 600.0
-"""Seconds: a sum over every row of a large database takes its time."""
 
 
 class NotCopyable(Exception):
@@ -42,10 +38,10 @@ async def survey_old(server: DatabaseTarget, signer: DatabaseTarget | None) -> S
     """
     keyring, findings = None, []
     if signer is not None:
-        async with _opened(signer) as database:
+        async with opened(signer) as database:
             findings = await schema_findings(database, "signer")
             keyring = await read_keyring(database) if not await missing_tables(database, "signer") else None
-    async with _opened(server) as database:
+    async with opened(server) as database:
         findings = [*await schema_findings(database, "server"), *findings]
         if "tuf_files" in await missing_tables(database, "server"):
             return Survey(findings=findings)
@@ -62,7 +58,7 @@ async def copy(old: DatabaseTarget, new: DatabaseTarget) -> Copied:
         NotCopyable: the old tables are not those of Notary 0.7.0, or the new ones cannot hold a repository's name.
         TargetInUse, DatabaseError: as `Copying.run`.
     """
-    async with _opened(old) as source, _opened(new) as target:
+    async with opened(old) as source, opened(new) as target:
         for finding in await schema_findings(source, "server"):
             if finding.weight == "broken":
                 raise NotCopyable(finding.text)
@@ -93,10 +89,10 @@ async def prove(
         DatabaseError, NotaryError, TlsError, RemoteProblem: something cannot be asked.
     """
     proof = Proof()
-    async with _opened(old) as before:
+    async with opened(old) as before:
         rows = [await table.count(before) for table in (FILES, CHANGES)]
         if not same_database(old, new):
-            async with _opened(new) as after:
+            async with opened(new) as after:
                 with progress_bar("comparing rows", sum(rows)) as progress:
                     await compare_rows(before, after, proof, progress)
         if remote is not None:
@@ -115,16 +111,7 @@ async def mirror_all(new: DatabaseTarget, remote: RemoteServer, guns: list[str] 
     Raises:
         DatabaseError, StoreUnavailable, RemoteProblem: something cannot be asked.
     """
-    async with remote, _opened(new) as database:
+    async with remote, opened(new) as database:
         names = await named_by_changefeed(remote) if guns is None else guns
         with progress_bar("mirroring", len(names)) as progress:
             return await mirror(remote, SqlStore(database), names, progress)
-
-
-@asynccontextmanager
-async def _opened(target: DatabaseTarget) -> AsyncIterator[Database]:
-    database = open_database(target, statement_timeout=STATEMENT_TIMEOUT)
-    try:
-        yield database
-    finally:
-        await database.close()

@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from notary_common.database import Database
+from notary_server.inspection.examine import Finding, Stored, examine
+from notary_server.inspection.holdings import Holding, holdings
+from notary_server.inspection.tally import Tally, as_json
 from notary_server.tuf import online
 from notary_server.tuf.model import HeldKey
 from notary_server.tuf.names import ROOT, KeyId
 from notary_server.tuf.parse import ParseError, parse_root
 
-from .examine import Finding, Stored, examine
-from .holdings import Holding, holdings
 from .keyring import Keyring
-from .tally import Tally, as_json
 
 
 @dataclass(slots=True)

@@ -11,6 +11,8 @@ from typing import Final, Protocol
 from notary_common.database import Database
 from notary_common.table import printable
 from notary_server.errors import InvalidUpdate
+from notary_server.inspection.examine import Stored
+from notary_server.inspection.holdings import holdings
 from notary_server.operations.context import Context
 from notary_server.tuf import online
 from notary_server.tuf.certificates import BadRootError, have_ended, stored_root
@@ -20,8 +22,6 @@ from notary_server.tuf.names import ROOT, SNAPSHOT, TIMESTAMP, Gun, KeyId, RoleN
 from notary_server.tuf.parse import ParseError
 from notary_server.tuf.publish import Lifetimes, online_keys, plan
 
-from .examine import Stored
-from .holdings import holdings
 from .tables import CHANGES, FILES, Numbered, Row
 
 AT_ONCE: Final = 8

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from notary_server.takeover import chain
-from notary_server.takeover.examine import Finding, by_weight, examine
+from notary_server.inspection import chain
+from notary_server.inspection.examine import Finding, by_weight, examine
 from notary_server.tuf import online
 from notary_server.tuf.generate import describe, matches
 from notary_server.tuf.model import HeldKey, Root

@@ -9,9 +9,9 @@ from typing import Final
 import sqlalchemy as sa
 
 from notary_common.database import Database, Query, among
+from notary_server.inspection.holdings import Indexed
 from notary_server.storage.schema import TUF_FILES
 from notary_server.storage.statements import gun_turn
-from notary_server.takeover.holdings import Indexed
 from notary_server.tuf.names import ROOT, Gun
 
 ROWS_AT_ONCE: Final = 100

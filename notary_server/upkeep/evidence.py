@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from notary_server.inspection.examine import Stored
 from notary_server.storage.chain import listed_digests
-from notary_server.takeover.examine import Stored
 from notary_server.tuf.names import SNAPSHOT, Gun, RoleName
 
 

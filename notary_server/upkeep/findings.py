@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from notary_server.takeover.examine import Finding, day
+from notary_server.inspection.examine import Finding, day
 from notary_server.tuf.names import RoleName
 
 from .evidence import Evidence

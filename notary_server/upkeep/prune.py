@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from notary_server.takeover.holdings import Indexed
+from notary_server.inspection.holdings import Indexed
 from notary_server.tuf.names import ROOT, SNAPSHOT, TIMESTAMP, RoleName, Sha256Hex
 
 Lists = Mapping[int, Mapping[RoleName, Sha256Hex]]

@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from notary_common.database import Database, DatabaseTarget, open_database
+from notary_common.database import Database, DatabaseTarget
 from notary_common.progress import progress_bar
 from notary_common.table import printable
 from notary_server.app import open_context
 from notary_server.config import ServerConfig
 from notary_server.errors import SignerRefused, SignerUnavailable
-from notary_server.operations.context import Context
-from notary_server.storage.chain import listed_digests
-from notary_server.takeover.examine import Finding
-from notary_server.takeover.holdings import (
+from notary_server.inspection.examine import Finding
+from notary_server.inspection.holdings import (
     Holding,
     Indexed,
     count_repositories,
@@ -26,7 +23,10 @@ from notary_server.takeover.holdings import (
     read_files,
     read_holdings,
 )
-from notary_server.takeover.tally import SHOWN, Tally
+from notary_server.inspection.tally import SHOWN, Tally
+from notary_server.inspection.whole import opened
+from notary_server.operations.context import Context
+from notary_server.storage.chain import listed_digests
 from notary_server.tuf.model import HeldKey
 from notary_server.tuf.names import ROOT, KeyId, RoleName, Sha256Hex
 from notary_server.tuf10.names import is_standard
@@ -37,8 +37,6 @@ from .check import check
 from .deleting import delete_rows, stored_before
 from .evidence import Evidence
 
-STATEMENT_TIMEOUT: Final = 600.0
-"""Seconds: a look at a page of repositories with long histories takes its time."""
 _READ_AT_ONCE: Final = 100
 """Timestamps and snapshots whose bytes are in memory together; what they list stays."""
 DAY_NS: Final = 86_400 * 10**9
@@ -99,7 +97,7 @@ async def verify(
         result.tally.add(finding)
         tell(finding)
 
-    async with open_context(config) as context, _opened(target) as database:
+    async with open_context(config) as context, opened(target) as database:
         with progress_bar("verifying", await _count(database, gun)) as progress:
             async for page in _pages(database, gun):
                 evidence = [await _evidence(database, holding) for holding in page]
@@ -209,7 +207,7 @@ async def prune_rows(target: DatabaseTarget, gun: str | None, days: int, *, dry_
     """
     before_ns = time.time_ns() - days * DAY_NS
     result = Pruned(dry_run)
-    async with _opened(target) as database:
+    async with opened(target) as database:
         with progress_bar("pruning", await _count(database, gun)) as progress:
             async for page in _pages(database, gun):
                 for holding in page:
@@ -256,12 +254,3 @@ async def _pages(database: Database, gun: str | None) -> AsyncIterator[list[Hold
     if not found:
         raise NothingStored(gun)
     yield found
-
-
-@asynccontextmanager
-async def _opened(target: DatabaseTarget) -> AsyncIterator[Database]:
-    database = open_database(target, statement_timeout=STATEMENT_TIMEOUT)
-    try:
-        yield database
-    finally:
-        await database.close()

@@ -9,8 +9,8 @@ from typing import Final
 from tuf.api.exceptions import LengthOrHashMismatchError
 from tuf.api.metadata import MetaFile, Root
 
-from notary_server.takeover.advice import rotation
-from notary_server.takeover.examine import SOON, Finding, day, examine_rows
+from notary_server.inspection.advice import rotation
+from notary_server.inspection.examine import SOON, Finding, day, examine_rows
 from notary_server.tuf.instant import SECOND
 from notary_server.tuf.model import HeldKey
 from notary_server.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, KeyId, RoleName

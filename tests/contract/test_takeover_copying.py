@@ -14,10 +14,10 @@ import pytest
 
 from notary_common import migrate
 from notary_common.database import Database, DatabaseTarget, open_database, parse_url
+from notary_server.inspection.holdings import holdings
 from notary_server.storage.sql_store import SqlStore
 from notary_server.takeover import runs
 from notary_server.takeover.copying import Copied, Copying, TargetInUse
-from notary_server.takeover.holdings import holdings
 from notary_server.takeover.old_schema import schema_findings
 from notary_server.takeover.tables import BLOCK, CHANGES, FILES
 from notary_server.takeover.verify import Proof, compare_rows

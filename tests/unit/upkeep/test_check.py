@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notary_server.takeover.examine import Stored
+from notary_server.inspection.examine import Stored
 from notary_server.tuf.model import FileSummary
 from notary_server.tuf.names import RoleName, Sha256Hex
 from notary_server.upkeep.check import check

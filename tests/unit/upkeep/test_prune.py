@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notary_server.takeover.holdings import Indexed
+from notary_server.inspection.holdings import Indexed
 from notary_server.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, RoleName, Sha256Hex
 from notary_server.upkeep import prune
 

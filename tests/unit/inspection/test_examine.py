@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notary_server.takeover.examine import Finding, Stored, examine
+from notary_server.inspection.examine import Finding, Stored, examine
 from notary_server.tuf.model import FileSummary
 from notary_server.tuf.names import MAX_VERSION, ROOT, SNAPSHOT, TARGETS, TIMESTAMP, Gun, RoleName, Sha256Hex
 from tests.publisher import Publisher

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notary_server.takeover.chain import BrokenChain, listed_files, listed_snapshot, verified
+from notary_server.inspection.chain import BrokenChain, listed_files, listed_snapshot, verified
 from notary_server.tuf.names import RoleName
 from tests.publisher import Publisher
 from tests.publisher.certificates import root_key
