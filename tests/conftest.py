@@ -7,6 +7,10 @@ from collections.abc import Generator
 
 import pytest
 
+from tests.support.logging_restored import logging_restored
+
+__all__ = ["logging_restored"]
+
 _NOTHING_SKIPPED = os.environ.get("CI", "").lower() in {"1", "true"}
 
 

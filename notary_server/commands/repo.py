@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from notary_common.command import config_option, database_problems, database_target, inspected, refuse, stop
+from notary_common.command import config_option, stop
 
 from . import PROGRAM
+from .stored import stored
 
 if TYPE_CHECKING:
     from ..storage.sql_store import SqlStore
@@ -128,19 +129,10 @@ def _with_store(config_file: Path, work: Callable[[SqlStore], Awaitable[Result]]
 
     from notary_common.database import open_database  # noqa: PLC0415
 
-    from ..config import inspect  # noqa: PLC0415
     from ..errors import StoreUnavailable  # noqa: PLC0415
     from ..storage.sql_store import SqlStore  # noqa: PLC0415
 
-    reading = inspected(PROGRAM, config_file, inspect)
-    draft = reading.draft
-    problems = [str(problem) for problem in reading.problems if problem.key.split(".")[0] == "storage"]
-    problems = problems or database_problems(draft.storage, draft.base_dir, "server", config_file)
-    if problems:
-        refuse(PROGRAM, config_file, problems)
-    target = database_target(draft.storage, draft.base_dir)
-    if target.in_memory:
-        refuse(PROGRAM, config_file, ["storage: a database in memory can only be seen by the server itself"])
+    _, target = stored(config_file)
 
     async def run() -> Result:
         store = SqlStore(open_database(target, pool_size=1))

@@ -175,6 +175,7 @@ def _done(work: Callable[[ModuleType], Coroutine[Any, Any, Any]]) -> Any:
     """What comes of `work`, given `takeover.runs`; stops with a sentence if a database or server cannot be used."""
     import asyncio  # noqa: PLC0415
 
+    from notary_common import log  # noqa: PLC0415 - structlog would slow --help down
     from notary_common.database import DatabaseError  # noqa: PLC0415
     from notary_common.tls import TlsError  # noqa: PLC0415
 
@@ -183,6 +184,8 @@ def _done(work: Callable[[ModuleType], Coroutine[Any, Any, Any]]) -> Any:
     from ..takeover.copying import TargetInUse  # noqa: PLC0415
     from ..takeover.remote import RemoteProblem  # noqa: PLC0415
 
+    # To standard error, so that JSON stays JSON.
+    log.configure("warning", "logfmt")
     try:
         return asyncio.run(work(runs))
     except (DatabaseError, TlsError, runs.NotCopyable, TargetInUse, RemoteProblem) as problem:

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from notary_common.command import config_option, database_problems, database_target, inspected, refuse, stop
+from notary_common.command import config_option, stop
 
 from . import PROGRAM
+from .stored import stored
 
 if TYPE_CHECKING:
-    from notary_common.database import DatabaseTarget
-
-    from ..config import ServerConfig
     from ..inspection.examine import Finding
 
 _DAYS = re.compile(r"([0-9]{1,5})d")
@@ -33,8 +31,6 @@ class _Days(click.ParamType[int]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """The number."""
-        if isinstance(value, int):
-            return value
         found = _DAYS.fullmatch(value)
         if found is None or int(found[1]) < 1:
             self.fail(f"{value!r}: write days, at least one, such as 30d", param, ctx)
@@ -58,11 +54,8 @@ def verify(config_file: Path, gun: str | None, every: bool, as_json: bool) -> No
       notary-server repo verify --config server-config.json registry.example.org/team/app
       notary-server repo verify --config server-config.json --all --json
     """
-    from notary_common import log  # noqa: PLC0415 - structlog would slow --help down
-
     _one_or_all(gun, every)
-    config, target = _opened(config_file)
-    log.configure(config.logging.level, "logfmt")  # to standard error, so that JSON stays JSON
+    config, target = stored(config_file, whole=True)
 
     def tell(finding: Finding) -> None:
         from ..inspection.tally import as_json as written  # noqa: PLC0415
@@ -84,8 +77,8 @@ def verify(config_file: Path, gun: str | None, every: bool, as_json: bool) -> No
     "--older-than",
     "days",
     type=_Days(),
-    default=30,
-    show_default="30d",
+    default="30d",
+    show_default=True,
     metavar="DAYS",
     help="The grace period: whatever clients could be led to in these last days stays.",
 )
@@ -103,7 +96,7 @@ def prune(config_file: Path, gun: str | None, every: bool, days: int, dry_run: b
       notary-server repo prune --config server-config.json --all --older-than 90d
     """
     _one_or_all(gun, every)
-    _, target = _opened(config_file)
+    _, target = stored(config_file)
     pruned = _done(config_file, lambda runs: runs.prune_rows(target, gun, days, dry_run=dry_run))
     click.echo(json.dumps(pruned.as_json(), indent=2) if as_json else pruned.as_text())
     if pruned.torn:
@@ -117,30 +110,18 @@ def _one_or_all(gun: str | None, every: bool) -> None:
         raise click.UsageError("name one repository, or --all")
 
 
-def _opened(config_file: Path) -> tuple[ServerConfig, DatabaseTarget]:
-    from ..config import inspect  # noqa: PLC0415 - pydantic would slow --help down
-
-    reading = inspected(PROGRAM, config_file, inspect)
-    draft = reading.draft
-    problems = [str(problem) for problem in reading.problems]
-    problems = problems or database_problems(draft.storage, draft.base_dir, "server", config_file)
-    if problems:
-        refuse(PROGRAM, config_file, problems)
-    target = database_target(draft.storage, draft.base_dir)
-    if target.in_memory:
-        refuse(PROGRAM, config_file, ["storage: a database in memory can only be seen by the server itself"])
-    return draft, target
-
-
 def _done(config_file: Path, work: Callable[[ModuleType], Coroutine[Any, Any, Any]]) -> Any:
     """What comes of `work`, given `upkeep.runs`; stops with a sentence if a database cannot be used."""
     import asyncio  # noqa: PLC0415
 
+    from notary_common import log  # noqa: PLC0415 - structlog would slow --help down
     from notary_common.database import DatabaseError  # noqa: PLC0415
     from notary_common.tls import TlsError  # noqa: PLC0415
 
     from ..upkeep import runs  # noqa: PLC0415
 
+    # To standard error, so that JSON stays JSON.
+    log.configure("warning", "logfmt")
     try:
         return asyncio.run(work(runs))
     except runs.NothingStored as problem:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from notary_common.database import Database, open_database, parse_url
@@ -186,18 +183,7 @@ async def test_commands_without_the_database(tmp_path: Path) -> None:
             pass
 
 
-@pytest.fixture
-def logs_restored() -> Iterator[None]:
-    """Logging as it was before the test."""
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
-    yield
-    root.handlers = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
-
-
-@pytest.mark.usefixtures("logs_restored")
+@pytest.mark.usefixtures("logging_restored")
 async def test_commands_without_an_audit_log(capsys: pytest.CaptureFixture[str]) -> None:
     """One line on standard error, at every log level; standard output stays the command's."""
     settings = SignerConfig.model_construct(audit=Audit(), logging=Logging())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,9 @@ from click.testing import CliRunner, Result
 from notary_common import migrate
 from notary_common.database import parse_url
 from notary_server.cli import main
+from tests.unit.tuf.world import World
+
+pytestmark = pytest.mark.usefixtures("logging_restored")
 
 SECRET = "password-of-the-database"
 
@@ -47,6 +52,30 @@ def new(tmp_path: Path) -> str:
         "trust_service": {"type": "local"},
         "storage": {"backend": "sqlite3", "db_url": "new.db"},
     })  # fmt: skip
+
+
+def test_a_signer_that_is_away_is_named_and_json_stays_json(old: str, tmp_path: Path) -> None:
+    """What is logged goes to standard error; the sentence says what to start."""
+    world = World()
+    world.first()
+    rows = [
+        (world.owner.gun, role, version, data, hashlib.sha256(data).hexdigest())
+        for role, versions in world.files.items()
+        for version, data in versions.items()
+    ]
+    with sqlite3.connect(tmp_path / "old.db") as database:
+        database.executemany(
+            "INSERT INTO tuf_files (gun, role, version, data, sha256) VALUES (?, ?, ?, ?, ?)", rows
+        )
+    in_place = file(tmp_path, "new.json", {
+        "server": {"http_addr": ":4443"},
+        "trust_service": {"type": "remote", "hostname": "localhost", "port": "1", "key_algorithm": "ecdsa"},
+        "storage": {"backend": "sqlite3", "db_url": "old.db"},
+    })  # fmt: skip
+    done = run("verify", "--config", in_place, "--old-server", old, "--json")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "start the signer that trust_service names" in done.stderr
+    assert "level=warning" in done.stderr
 
 
 def test_an_empty_installation_is_taken_over(old: str, new: str) -> None:

@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 from click.testing import CliRunner, Result
 
 from notary_common import migrate
 from notary_common.database import parse_url
 from notary_server.cli import main
 
+pytestmark = pytest.mark.usefixtures("logging_restored")
+
 
 def run(*words: str) -> Result:
     """`notary-server repo` with `words`."""
     return CliRunner().invoke(main, ["repo", *words], prog_name="notary-server")
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """What the command sets of logging is undone: other tests look at it."""
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
-    yield
-    root.handlers = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 @pytest.fixture
