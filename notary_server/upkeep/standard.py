@@ -1,4 +1,4 @@
-"""PURE: the same of a TUF 1.0 repository: roots, listed files, signatures with their thresholds, expiry, keys."""
+"""PURE: whether a stored TUF 1.0 repository holds: roots, listed files, signatures with their thresholds, expiry, keys."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from typing import Final
 from tuf.api.exceptions import LengthOrHashMismatchError
 from tuf.api.metadata import MetaFile, Root
 
-from notary_server.inspection.advice import rotation
 from notary_server.inspection.examine import SOON, Finding, day, examine_rows
-from notary_server.tuf.instant import SECOND
 from notary_server.tuf.model import HeldKey
 from notary_server.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, KeyId, RoleName
 from notary_server.tuf10 import freshness, online
 from notary_server.tuf10.delegations import BadTargetsError, verify_tree
 from notary_server.tuf10.file import BadFileError, StandardFile
+from notary_server.tuf10.generate import instant
 from notary_server.tuf10.verify import verify
 
 from .evidence import Evidence
@@ -52,7 +51,7 @@ def check_standard(
         if renewable is not None and role not in renewable:
             text = (
                 f"the signer does not hold the {role} key that the root lists: nothing can be published or renewed; its "
-                f"owner publishes a root with the key of GET {role}.key (with notary: {rotation(evidence.gun, role)})"
+                f"owner publishes a root with the key that GET /v2/{evidence.gun}/_trust/tuf/{role}.key.json gives"
             )
             yield Finding(evidence.gun, "broken", "key", text)
 
@@ -119,7 +118,7 @@ def _owners_expiry(
     for role, file in files.items():
         if role in {SNAPSHOT, TIMESTAMP}:
             continue
-        expires = int(file.metadata.signed.expires.timestamp()) * SECOND
+        expires = instant(file.metadata.signed.expires)
         if expires < now_ns + SOON:
             when = "expired on" if expires < now_ns else "expires on"
             yield Finding(

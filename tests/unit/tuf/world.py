@@ -38,6 +38,16 @@ LIFETIMES = publish.Lifetimes()
 DAY = 86_400 * 10**9
 
 
+def summaries(files: Mapping[str, Mapping[int, bytes]]) -> dict[RoleName, FileSummary]:
+    """What `TrustState.latest` has of these stored files, by role and version."""
+    newest = {RoleName(role): max(versions) for role, versions in files.items()}
+    return {
+        role: FileSummary(version, Sha256Hex(hashlib.sha256(data).hexdigest()), len(data))
+        for role, version in newest.items()
+        for data in (files[role][version],)
+    }
+
+
 class Unreadable(AssertionError):
     """What a strict client would refuse to use."""
 
@@ -79,14 +89,7 @@ class World:
 
     def state(self, uploads: Sequence[Document] = ()) -> TrustState:
         """What `MetadataStore.trust_state` would return for these uploads."""
-        latest = {
-            RoleName(role): FileSummary(
-                max(versions),
-                Sha256Hex(hashlib.sha256(self.latest(role)).hexdigest()),
-                len(self.latest(role)),
-            )
-            for role, versions in self.files.items()
-        }
+        latest = summaries(self.files)
         asked = {"root", "targets", "snapshot", "timestamp"} | publish.needed_roles(uploads)
         return TrustState(GUN, latest, {role: self.latest(role) for role in latest if role in asked})
 
