@@ -115,6 +115,8 @@ def test_a_signer_without_its_registry_is_alive_and_not_ready(probed: Probed) ->
     good = {"ready": True, "stopping": False, "problems": {}}
     assert probed.until(lambda answer: answer[0] == 200, address) == good
     assert "notary_signer_token_state" in probed.ask("/metrics", address)[1]
+    for path in ("/v1/health", "/v1/keys/" + "0" * 64):
+        assert probed.ask(path, address)[0] == 404
     with sqlite3.connect(probed.stack.folder / "signer.sqlite3", timeout=30) as connection:
         connection.execute("ALTER TABLE private_keys RENAME TO away")
     told = probed.until(lambda answer: answer[0] == 503, address)
@@ -127,13 +129,12 @@ def test_a_signer_without_its_registry_is_alive_and_not_ready(probed: Probed) ->
     assert probed.ask("/livez", address)[0] == 0
 
 
-@pytest.mark.parametrize("daemon", ["signer", "server"])
-def test_an_address_that_another_program_has(probed: Probed, daemon: str) -> None:
+def test_a_signers_address_that_another_program_has(probed: Probed) -> None:
     """It is named before anything is opened."""
     probed.stack.prepare()
-    at = probed.signer_address if daemon == "signer" else probed.address
+    at = probed.signer_address
     with socket.create_server(("127.0.0.1", int(at.rpartition(":")[2]))):
-        done = getattr(probed.stack, daemon).command("serve")
+        done = probed.stack.signer.command("serve")
     assert done.returncode != 0
     assert f"management.http_addr: cannot listen on {at}" in done.stderr
 
