@@ -35,6 +35,7 @@ from .http.server import HttpServer
 from .metrics import Metrics
 from .operations.context import Context
 from .operations.health import CHECKS, DATABASE, check
+from .part_metrics import PartMetrics
 from .ports import RemoteSigner
 from .refresher import refreshing
 from .retirer import retiring
@@ -207,8 +208,10 @@ async def _open_context(
     database = open_database(target, pool_size=pool.pool_size, pool_timeout=pool.pool_timeout)
     if database.tls is not None:
         certificates.watcher.add(database.tls)
+    store = await _open_store(database, limits.max_cache_bytes, target.in_memory, opened)
+    _watch(metrics.parts, store, database)
     context = Context(
-        store=await _open_store(database, limits.max_cache_bytes, target.in_memory, opened),
+        store=store,
         signer=_open_signer(config.trust_service, certificates.signer, metrics, opened),
         clock=SystemClock(),
         algorithm=config.trust_service.key_algorithm or "ed25519",
@@ -227,6 +230,16 @@ async def _open_context(
     )
     opened.push_async_callback(context.reader.close)
     return context, database
+
+
+def _watch(parts: PartMetrics, store: SqlStore, database: Database) -> None:
+    parts.watch("cache_hits", lambda: store.reads.hits)
+    parts.watch("cache_misses", lambda: store.reads.misses)
+    parts.watch("cache_bytes", lambda: store.reads.size)
+    parts.watch("cache_limit_bytes", lambda: store.reads.limit)
+    parts.watch("database_connections_in_use", lambda: database.use.in_use)
+    parts.watch("database_connections_limit", lambda: database.use.limit)
+    parts.watch("database_waits", lambda: database.use.waits)
 
 
 async def _open_store(

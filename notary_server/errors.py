@@ -108,16 +108,25 @@ class Unauthorized(NotaryError):
     Attributes:
         challenge: the value of `WWW-Authenticate` (RFC 6750, 3).
         subject, issuer: whom a good token names, and who vouches for that; empty without one.
+        reason: why, in a word of a closed set (`auth.token.refusal.Reason`), for metrics.
     """
 
     code = "UNAUTHORIZED"
     status = 401
 
     def __init__(
-        self, message: str, challenge: str, detail: Detail, *, subject: str = "", issuer: str = ""
+        self,
+        message: str,
+        challenge: str,
+        detail: Detail,
+        *,
+        subject: str = "",
+        issuer: str = "",
+        reason: str = "access",
     ) -> None:
         super().__init__(message, detail)
         self.challenge = challenge
+        self.reason = reason
         self.subject = subject
         self.issuer = issuer
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from collections import defaultdict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,8 @@ from prometheus_client import (
 from prometheus_client.core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
+
+from .part_metrics import PartMetrics
 
 OPERATIONS: Final = (
     "UpdateTUF",
@@ -44,6 +47,12 @@ _SUMMARIES: Final = (
     ("notary_server_http_response_size_bytes", "The HTTP response sizes in bytes."),
 )
 """In the order of an `_Observation`."""
+_SECONDS: Final = "notary_server_http_request_seconds"
+_SECONDS_HELP: Final = "Time from the end of a request's header to its answer."
+_SECONDS_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Seconds. A read takes a millisecond or less, a publish some ten; clients give up after five seconds or more."""
+_LE: Final = (*(str(bound) for bound in _SECONDS_BUCKETS), "+Inf")
+"""The buckets as Prometheus writes them."""
 _CHECK: Final = "notary_server_check_operational"
 _CHECK_HELP: Final = "Whether the last health check succeeded."
 _RENEWALS: Final = "notary_server_renewals"
@@ -57,6 +66,9 @@ _RELOAD: Final = "notary_server_certificate_reload_failed"
 _RELOAD_HELP: Final = "Whether new certificates were there and could not be taken, by what they are used for."
 _RETIRED: Final = "notary_server_keys_retired"
 _RETIRED_HELP: Final = "Keys that no root lists any more, by what became of them at the signer."
+
+_REFUSED: Final = "notary_server_access_refusals"
+_REFUSED_HELP: Final = "Requests that were answered 401, by reason; no-token is what every client asks first."
 
 _SIGNER_BUCKETS: Final = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Seconds. A signature takes some milliseconds with SoftHSM; a network HSM a tenth of a second; the rest is trouble."""
@@ -73,6 +85,7 @@ class _Tally:
     """The requests of one operation, method and status. Plain numbers, because every request passes here."""
 
     recent: deque[_Observation]
+    buckets: list[int] = field(default_factory=lambda: [0] * len(_LE))
     requests: int = 0
     microseconds: float = 0.0
     request_bytes: int = 0
@@ -102,7 +115,9 @@ class Metrics:
         )
         self._reload = Gauge(_RELOAD, _RELOAD_HELP, ("use",), registry=registry, multiprocess_mode="livemax")
         self._retired = Counter(_RETIRED, _RETIRED_HELP, ("outcome",), registry=registry)
+        self._refused = Counter(_REFUSED, _REFUSED_HELP, ("reason",), registry=registry)
         self.signers = SignerMetrics(registry)
+        self.parts = PartMetrics(registry)
 
     def _register(self) -> CollectorRegistry | None:
         """Say what `exposition` shows; where to register what counts by itself, if anywhere."""
@@ -126,6 +141,7 @@ class Metrics:
             tally = self._tallies[operation, method, code] = _Tally(self._recent[operation])
         microseconds = seconds * 1e6
         tally.requests += 1
+        tally.buckets[bisect_left(_SECONDS_BUCKETS, seconds)] += 1
         tally.microseconds += microseconds
         tally.request_bytes += request_bytes
         tally.response_bytes += response_bytes
@@ -155,8 +171,13 @@ class Metrics:
         """Count one key that was to be retired. `outcome` is `retired`, `unknown` or `failed`."""
         self._retired.labels(outcome).inc()
 
+    def access_refusal(self, reason: str) -> None:
+        """Count one request that was refused for want of a fitting token; `reason` is one of a closed set."""
+        self._refused.labels(reason).inc()
+
     def exposition(self) -> bytes:
         """All metrics in the Prometheus text format, version 0.0.4."""
+        self.parts.take_over()
         return generate_latest(self._registry)
 
 
@@ -225,6 +246,21 @@ class _Requests(Collector):
         yield requests
         for place, (name, documentation) in enumerate(_SUMMARIES):
             yield self._summary(place, name, documentation)
+        yield self._histogram()
+
+    def _histogram(self) -> Metric:
+        histogram = Metric(_SECONDS, _SECONDS_HELP, "histogram")
+        for operation in OPERATIONS:
+            labels = {"operation": operation}
+            tallies = [tally for key, tally in self._tallies.items() if key[0] == operation]
+            total = 0
+            for place, bound in enumerate(_LE):
+                total += sum(tally.buckets[place] for tally in tallies)
+                histogram.add_sample(_SECONDS + "_bucket", {**labels, "le": bound}, total)
+            histogram.add_sample(_SECONDS + "_count", labels, total)
+            seconds = sum(tally.microseconds for tally in tallies) / 1e6
+            histogram.add_sample(_SECONDS + "_sum", labels, seconds)
+        return histogram
 
     def _summary(self, place: int, name: str, documentation: str) -> Metric:
         summary = Metric(name, documentation, "summary")
@@ -269,6 +305,17 @@ class SharedMetrics(Metrics):
             ]
             for operation in OPERATIONS
         }
+        self._buckets = {
+            operation: [
+                self._cell("histogram", _SECONDS, "_bucket", _SECONDS_HELP, operation=operation, le=bound)
+                for bound in _LE
+            ]
+            for operation in OPERATIONS
+        }
+        self._seconds = {
+            operation: self._cell("histogram", _SECONDS, "_sum", _SECONDS_HELP, operation=operation)
+            for operation in OPERATIONS
+        }
 
     def _register(self) -> CollectorRegistry | None:
         MultiProcessCollector(self._registry, str(self._directory))  # type: ignore[no-untyped-call]
@@ -276,6 +323,7 @@ class SharedMetrics(Metrics):
 
     def flush(self) -> None:
         """Put what was counted since the last time where the other workers see it."""
+        self.parts.take_over()
         for (operation, method, code), tally in self._tallies.items():
             if not tally.requests:
                 continue
@@ -288,6 +336,13 @@ class SharedMetrics(Metrics):
             for (count, total), amount in zip(self._totals[operation], tally.sums, strict=True):
                 count.inc(tally.requests)
                 total.inc(amount)
+            self._seconds[operation].inc(tally.microseconds / 1e6)
+            for place, (bucket, number) in enumerate(
+                zip(self._buckets[operation], tally.buckets, strict=True)
+            ):
+                if number:
+                    bucket.inc(number)
+                    tally.buckets[place] = 0
             tally.requests = tally.request_bytes = tally.response_bytes = 0
             tally.microseconds = 0.0
 

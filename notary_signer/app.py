@@ -41,7 +41,7 @@ from .ports import Keeping
 from .process import harden
 from .registry.catalogue import SqlCatalogue
 from .registry.sql_registry import SqlRegistry
-from .token.hardware import HardwareToken
+from .token.hardware import HardwareToken, OnCall
 from .token.state import STATES
 
 _log = get_logger("notary.signer")
@@ -64,13 +64,14 @@ async def open_signer(
         if database.tls is not None:
             watcher.add(database.tls)
         registry = SqlRegistry(database, _foreign)
-        token, proved = await open_token(config, stack)
-        _watch_token(metrics, token)
+        token, proved = await open_token(config, stack, metrics.token_call)
+        watch_token(metrics, token)
+        watch_database(metrics, database)
         for algorithm, keeping in proved.items():
             _log.info("the token proved an algorithm", algorithm=algorithm, keys_are_kept=keeping)
         audit = await stack.enter_async_context(daemon_log(config, database))
         if isinstance(audit, ChainedLog):
-            _watch(metrics, audit)
+            watch_audit(metrics, audit)
         journal = OperatorLog(SIGNER, audit if isinstance(audit, ChainedLog) else LogLine())
         keep = timedelta(days=config.limits.pending_key_days)
         task = asyncio.create_task(collecting(SqlCatalogue(database), token, journal, keep, _not_collected))
@@ -92,7 +93,8 @@ def _lifetimes(limits: Limits) -> dict[OnlineRole, timedelta]:
     }
 
 
-def _watch(metrics: Metrics, audit: ChainedLog) -> None:
+def watch_audit(metrics: Metrics, audit: ChainedLog) -> None:
+    """Show what the audit log counts."""
     metrics.watch("counter", "notary_signer_audit_records", "Records made durable.", lambda: audit.written)
     metrics.watch(
         "counter",
@@ -102,15 +104,41 @@ def _watch(metrics: Metrics, audit: ChainedLog) -> None:
     )
 
 
-def _watch_token(metrics: Metrics, token: HardwareToken) -> None:
+def watch_token(metrics: Metrics, token: HardwareToken) -> None:
+    """Show how the token is."""
     metrics.watch_state("notary_signer_token_state", "What the token is doing.", STATES, lambda: token.state)
     metrics.watch("gauge", "notary_signer_token_sessions", "Open sessions.", lambda: token.sessions)
     metrics.watch(
         "gauge", "notary_signer_token_handles", "Keys that are ready in the token.", lambda: token.handles
     )
 
+    metrics.watch("gauge", "notary_signer_token_load", "Calls not answered yet.", lambda: token.load)
 
-def _watch_certificates(metrics: Metrics, watcher: Watcher) -> None:
+
+def watch_database(metrics: Metrics, database: Database) -> None:
+    """Show how much of the pool of connections is in use."""
+    metrics.watch(
+        "gauge",
+        "notary_signer_database_connections_in_use",
+        "Connections to the registry's database that are taken.",
+        lambda: database.use.in_use,
+    )
+    metrics.watch(
+        "gauge",
+        "notary_signer_database_connections_limit",
+        "Connections to the registry's database that there may be.",
+        lambda: database.use.limit,
+    )
+    metrics.watch(
+        "counter",
+        "notary_signer_database_waits",
+        "Times that work waited for a connection as all of the pool were taken.",
+        lambda: database.use.waits,
+    )
+
+
+def watch_certificates(metrics: Metrics, watcher: Watcher) -> None:
+    """Show how long the certificates in use are good for."""
     expiry = "When the certificate in use expires, in seconds since 1970, by what it is used for."
     failure = "Whether new certificates were there and could not be taken, by what they are used for."
     metrics.watch_each("notary_signer_certificate_not_after_seconds", expiry, "use", watcher.expiries)
@@ -159,7 +187,7 @@ def _foreign(key_id: str) -> None:
 
 
 async def open_token(
-    config: SignerConfig, stack: AsyncExitStack
+    config: SignerConfig, stack: AsyncExitStack, on_call: OnCall = lambda *_: None
 ) -> tuple[HardwareToken, dict[Algorithm, Keeping]]:
     """The token, logged in, and how it keeps the keys of each algorithm that it proved; closed with `stack`.
 
@@ -172,6 +200,7 @@ async def open_token(
     token = HardwareToken(
         pkcs11.settings(config.limits.max_loaded_keys),
         on_event=_log.warning,
+        on_call=on_call,
         max_waiting=config.limits.max_waiting,
         deadline=pkcs11.call_timeout,
     )
@@ -206,7 +235,7 @@ async def serve(config: SignerConfig, ready: Callable[[str], None] | None = None
         health = Health()
         await opened.enter_async_context(health.watching(PARTS, signer.condition))
         await opened.enter_async_context(managing(management, health, PARTS, metrics.exposition, stop))
-        _watch_certificates(metrics, watcher)
+        watch_certificates(metrics, watcher)
         await opened.enter_async_context(watcher.running())
         server = build_server(
             signer,

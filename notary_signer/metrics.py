@@ -52,6 +52,19 @@ class Metrics:
             registry=registry,
         )
         self._created = Counter("notary_signer_keys_created", "New keys.", registry=registry)
+        self._token_calls = Counter(
+            "notary_signer_token_operations",
+            "Calls of the token by operation and outcome: done, fault, or unavailable.",
+            ("operation", "outcome"),
+            registry=registry,
+        )
+        self._token_seconds = Histogram(
+            "notary_signer_token_seconds",
+            "Seconds until the token answered or was given up, waiting for its turn included.",
+            ("operation",),
+            buckets=_BUCKETS,
+            registry=registry,
+        )
 
     def request(self, operation: object, outcome: Outcome, seconds: float) -> None:
         """Count one answered request."""
@@ -66,6 +79,11 @@ class Metrics:
     def failure(self, part: str) -> None:
         """Count one failure of `token`, `registry`, `audit` or `signer`."""
         self._failures.labels(part).inc()
+
+    def token_call(self, operation: str, outcome: str, seconds: float) -> None:
+        """Count one call of the token. `operation` is one of `token.messages`, by its tag."""
+        self._token_calls.labels(operation, outcome).inc()
+        self._token_seconds.labels(operation).observe(seconds)
 
     def key_created(self) -> None:
         """Count one new key."""

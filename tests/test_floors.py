@@ -85,7 +85,8 @@ ROOMS = (
         (*_server("operations", "auth", "errors", "tuf.names", "tuf10.names", "metrics"), "notary_common"),
         forbidden=frozenset({"sqlalchemy"}),
     ),
-    Room("notary_server.metrics", ()),
+    Room("notary_server.part_metrics", ()),
+    Room("notary_server.metrics", _server("part_metrics")),
     *(
         Room(
             f"notary_server.tokens.{module}",

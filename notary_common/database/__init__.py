@@ -14,6 +14,7 @@ from .interface import (
     DEFAULT_POOL_TIMEOUT,
     DEFAULT_STATEMENT_TIMEOUT,
     Database,
+    PoolUse,
     Session,
 )
 from .mysql_dsn import MysqlTarget
@@ -31,6 +32,7 @@ __all__ = [
     "DatabaseUrlError",
     "Dialect",
     "MysqlTarget",
+    "PoolUse",
     "PostgresDatabase",
     "PostgresTarget",
     "Query",

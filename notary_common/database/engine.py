@@ -17,7 +17,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 from ..tls import ReloadingContext
 from . import mysql
 from .errors import DatabaseConflict, DatabaseConnectionLost, DatabaseUnavailable, reason
-from .interface import DEFAULT_POOL_SIZE, DEFAULT_POOL_TIMEOUT, DEFAULT_STATEMENT_TIMEOUT
+from .interface import DEFAULT_POOL_SIZE, DEFAULT_POOL_TIMEOUT, DEFAULT_STATEMENT_TIMEOUT, PoolUse
 from .mysql_dsn import MysqlTarget
 from .postgres import connect, tls_of
 from .query import Dialect, Query
@@ -150,6 +150,14 @@ class EngineDatabase:
         self.engine = engine
         self.tls = tls
         self.dialect = dialect_of(engine)
+        # Both drivers' engines are made with a pool of this kind.
+        self._pool = cast(AsyncAdaptedQueuePool, engine.pool)
+        self._waits = 0
+
+    @property
+    def use(self) -> PoolUse:
+        """See `Database.use`."""
+        return PoolUse(self._pool.checkedout(), self._pool.size(), self._waits)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -158,6 +166,7 @@ class EngineDatabase:
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[EngineSession]:
         """See `Database.statement`."""
+        self._note_wait()
         with translated():
             async with self.engine.connect() as connection:
                 await connection.execution_options(notary_begin=())
@@ -166,6 +175,7 @@ class EngineDatabase:
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[EngineSession]:
         """See `Database.snapshot`."""
+        self._note_wait()
         with translated():
             async with self.engine.connect() as connection:
                 await connection.execution_options(notary_begin=_SNAPSHOT[self.dialect])
@@ -174,11 +184,16 @@ class EngineDatabase:
     @asynccontextmanager
     async def transaction(self, turn: str | None = None) -> AsyncIterator[EngineSession]:
         """See `Database.transaction`."""
+        self._note_wait()
         async with transaction(self.engine) as connection:
             session = EngineSession(connection)
             if turn is not None:
                 await session.turn(turn)
             yield session
+
+    def _note_wait(self) -> None:
+        if self._pool.checkedout() >= self._pool.size():
+            self._waits += 1
 
 
 def _postgres_engine(target: PostgresTarget, statement_timeout: float) -> AsyncEngine:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from ..tls import ReloadingContext
@@ -22,6 +23,21 @@ DEFAULT_POOL_TIMEOUT: Final = 3.0
 """Seconds to wait for a free connection. Clients give up after 5 seconds."""
 DEFAULT_STATEMENT_TIMEOUT: Final = 10.0
 """Seconds a statement may take, waiting for locks included."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolUse:
+    """How much of a pool of connections is in use.
+
+    Attributes:
+        in_use: connections that somebody has taken.
+        limit: as many as there may be.
+        waits: how often, since the start, somebody had to wait as all were taken.
+    """
+
+    in_use: int
+    limit: int
+    waits: int
 
 
 class Session(Protocol):
@@ -69,6 +85,10 @@ class Database(Protocol):
 
         Every statement sees what was committed before it began, so take a turn first: `turn` is taken with the begin.
         """
+
+    @property
+    def use(self) -> PoolUse:
+        """How much of the pool is in use now."""
 
     async def close(self) -> None:
         """Close every connection."""

@@ -20,6 +20,7 @@ from .errors import (
     DatabaseUnavailable,
     reason,
 )
+from .interface import PoolUse
 from .postgres_pool import DRIVER_ERRORS, PostgresPool
 from .query import Dialect, Query
 from .tls import open_tls
@@ -151,6 +152,11 @@ class PostgresDatabase:
         self._pool = PostgresPool(self._connect, pool_size, pool_timeout)
         if self.tls is not None:
             self.tls.tell(self._pool.renew)
+
+    @property
+    def use(self) -> PoolUse:
+        """See `Database.use`."""
+        return self._pool.use
 
     async def close(self) -> None:
         """Close every connection."""

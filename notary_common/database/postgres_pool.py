@@ -14,6 +14,7 @@ from typing import Any, Final
 import asyncpg
 
 from .errors import DatabaseUnavailable
+from .interface import PoolUse
 
 PROBE_AFTER: Final = 0.2
 """Seconds of rest after which a connection is tried before it is used: it may have died unnoticed."""
@@ -39,6 +40,12 @@ class PostgresPool:
         self._resting: list[tuple[Any, float]] = []  # with the time when each was given back, the latest last
         self._taken: set[Any] = set()
         self._outdated: set[Any] = set()  # of those taken
+        self._waits = 0
+
+    @property
+    def use(self) -> PoolUse:
+        """How much of it is in use."""
+        return PoolUse(len(self._taken), self._size, self._waits)
 
     async def take(self) -> Any:
         """A connection that works, as far as can be told; to be given back.
@@ -48,6 +55,7 @@ class PostgresPool:
             asyncpg's errors, OSError, TimeoutError: a new one cannot be made.
         """
         if self._free.locked():
+            self._waits += 1
             try:
                 async with asyncio.timeout(self._timeout):
                     await self._free.acquire()

@@ -233,7 +233,12 @@ class TokenAccess:
         realm = redirected_realm(host) if self._policy.autoredirect else None
         header = challenge(realm or issuer.realm, issuer.service, need, refusal.error)
         return Unauthorized(
-            _MESSAGES[refusal.error], header, need.detail, subject=identity.name, issuer=identity.issuer
+            _MESSAGES[refusal.error],
+            header,
+            need.detail,
+            subject=identity.name,
+            issuer=identity.issuer,
+            reason=refusal.reason.value,
         )
 
 

@@ -92,6 +92,7 @@ def _start(config: TokensConfig, logf: LogFormat, alerts: list[str]) -> None:
     import uvloop  # noqa: PLC0415
 
     from notary_common import log  # noqa: PLC0415
+    from notary_common.management import ManagementUnavailable  # noqa: PLC0415
     from notary_common.tls import TlsError  # noqa: PLC0415
 
     from ..tokens.app import serve as run  # noqa: PLC0415
@@ -104,7 +105,7 @@ def _start(config: TokensConfig, logf: LogFormat, alerts: list[str]) -> None:
         logger.error(alert)
     try:
         uvloop.run(run(config, lambda address: logger.info("serving", address=address)))
-    except (TlsError, FileProblem) as error:
+    except (TlsError, FileProblem, ManagementUnavailable) as error:
         stop(PROGRAM, f"cannot start: {error}")
     except OSError as error:
         address = config.server.address

@@ -134,6 +134,7 @@ async def answer(
         )
     except NotaryError as error:
         if isinstance(error, Unauthorized) and wanted is not None:
+            services.metrics.access_refusal(error.reason)
             access_refused(services.audit, wanted, headers, client, request_id, error)
         if error.status >= 500:
             # The cause is for operators alone: clients get `message`.

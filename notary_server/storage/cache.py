@@ -28,6 +28,21 @@ Key = tuple[Gun, RoleName, Sha256Hex]
 
 
 @dataclass(frozen=True, slots=True)
+class CacheReads:
+    """What a cache did for reads since the start.
+
+    Attributes:
+        hits, misses: files that were found whose bytes it had, and those whose bytes the database was asked for.
+        size, limit: what the kept files cost, and may cost, in bytes.
+    """
+
+    hits: int
+    misses: int
+    size: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
 class CachedFile:
     """A stored file, and what it lists if it is a timestamp or snapshot."""
 
@@ -36,11 +51,15 @@ class CachedFile:
 
 
 class FileCache:
-    """Keeps what was used last. Not for several threads."""
+    """Keeps what was used last. Not for several threads.
+
+    Attributes:
+        size, limit: what the kept files cost, and may cost, in bytes.
+    """
 
     def __init__(self, limit: int = DEFAULT_CACHE_BYTES) -> None:
         """`limit` in bytes; 0 keeps nothing."""
-        self._limit = limit
+        self.limit = limit
         self._files: OrderedDict[Key, tuple[CachedFile, int]] = OrderedDict()
         self._timestamps: dict[Gun, Sha256Hex] = {}
         self.size = 0
@@ -63,7 +82,7 @@ class FileCache:
         lists = listed_digests(file.data) if file.role in {TIMESTAMP, SNAPSHOT} else {}
         made = CachedFile(file, lists)
         cost = FILE_OVERHEAD + len(file.data) + LISTED_OVERHEAD * len(lists)
-        if cost > self._limit or hashlib.sha256(file.data).hexdigest() != file.sha256:
+        if cost > self.limit or hashlib.sha256(file.data).hexdigest() != file.sha256:
             return made
         key = (gun, file.role, file.sha256)
         known = self._files.pop(key, None)
@@ -73,7 +92,7 @@ class FileCache:
         self.size += cost
         if file.role == TIMESTAMP:
             self._timestamps[gun] = file.sha256
-        while self.size > self._limit:
+        while self.size > self.limit:
             (of, _, digest), (_, freed) = self._files.popitem(last=False)
             self.size -= freed
             if self._timestamps.get(of) == digest:

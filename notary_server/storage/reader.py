@@ -28,7 +28,11 @@ _SIZES: Final = (1, 4, 16, statements.HEADS_AT_ONCE)
 
 
 class Reader:
-    """Finds files. Questions of readers at the same time travel together (`lane`)."""
+    """Finds files. Questions of readers at the same time travel together (`lane`).
+
+    Attributes:
+        hits, misses: files that were found whose bytes the cache had, and those whose bytes the database was asked for.
+    """
 
     def __init__(self, database: Database, cache: FileCache) -> None:
         """The cache is shared with whoever stores files."""
@@ -39,6 +43,8 @@ class Reader:
         )
         self._files: Lane[FileKey, StoredFile] = Lane(database, _look_for_files, statements.FILES_AT_ONCE)
         self._database = database
+        self.hits = 0
+        self.misses = 0
 
     async def close(self) -> None:
         """End; reads that are under way fail."""
@@ -54,8 +60,9 @@ class Reader:
             return None
         (version, _), file = found
         if file is not None:
-            return self._cache.put(gun, file)
+            return self._fetched(gun, file)
         if known is not None and known.file.version == version:
+            self.hits += 1
             return known
         return await self.of_head(gun, TIMESTAMP, found[0])
 
@@ -78,6 +85,7 @@ class Reader:
         if cached is not None:
             version = cached.file.version
             if await self._heads.ask((gun, role, version)) == (version, sha256):
+                self.hits += 1
                 return cached.file
         # Also where the same bytes have come back under another version.
         found = await self._fetch((gun, role, sha256))
@@ -93,14 +101,22 @@ class Reader:
         # A row without a digest, or the same bytes in two versions.
         async with self._database.statement() as session:
             some = await session.rows(statements.FILE, gun=gun, role=role, version=version)
-        return self._cache.put(gun, rows.stored_file(some[0])) if some else None
+        return self._fetched(gun, rows.stored_file(some[0])) if some else None
 
     async def _by_digest(self, key: FileKey) -> CachedFile | None:
-        return self._cache.get(key) or await self._fetch(key)
+        cached = self._cache.get(key)
+        if cached is None:
+            return await self._fetch(key)
+        self.hits += 1
+        return cached
 
     async def _fetch(self, key: FileKey) -> CachedFile | None:
         file = await self._files.ask(key)
-        return None if file is None else self._cache.put(key[0], file)
+        return None if file is None else self._fetched(key[0], file)
+
+    def _fetched(self, gun: Gun, file: StoredFile) -> CachedFile:
+        self.misses += 1
+        return self._cache.put(gun, file)
 
 
 async def _look_for_heads(session: Session, asked: Sequence[HeadKey]) -> Mapping[HeadKey, Head]:

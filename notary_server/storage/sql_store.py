@@ -15,7 +15,7 @@ from notary_server.tuf.model import FileSummary, NewFile, TrustState
 from notary_server.tuf.names import BASE_ROLES, MAX_VERSION, SNAPSHOT, TIMESTAMP, Gun, RoleName, Sha256Hex
 
 from . import retirements, rows, statements
-from .cache import DEFAULT_CACHE_BYTES, FileCache
+from .cache import DEFAULT_CACHE_BYTES, CacheReads, FileCache
 from .errors import store_errors
 from .reader import Reader
 from .schema import DELETION, MAX_CHANGE_ID, UPDATE
@@ -39,6 +39,11 @@ class SqlStore:
         self._database = database
         self._cache = FileCache(cache_bytes)
         self._reader = Reader(database, self._cache)
+
+    @property
+    def reads(self) -> CacheReads:
+        """What the cache did for reads since the start."""
+        return CacheReads(self._reader.hits, self._reader.misses, self._cache.size, self._cache.limit)
 
     async def close(self) -> None:
         """Close every connection."""

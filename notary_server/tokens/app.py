@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,8 @@ from aiohttp import web
 
 from notary_common.bind import bind
 from notary_common.guests import Guests, connections
+from notary_common.health import Health
+from notary_common.management import listen_for_management, managing
 from notary_common.tls import PemFiles, ReloadingContext, make_server
 from notary_common.tls.watch import Watcher
 from notary_common.values import Listen
@@ -28,6 +31,7 @@ from .files import FileProblem
 from .htpasswd import Users, load_users
 from .http import Listener
 from .keys import TokenKeys, load_keys
+from .metrics import Metrics
 from .passwords import PasswordCheck
 from .people import People
 from .robots import Robots, load_robots
@@ -35,6 +39,9 @@ from .service import Naming, TokenService
 from .watched import Watched
 from .workload_tokens import WorkloadTokens
 
+KEYS: Final = "keys"
+PARTS: Final = (KEYS,)
+"""What a token needs, by the names under which health tells of them."""
 MAX_CONNECTIONS: Final = 1024
 """Open connections: clients ask once and go, so there are never many of those who mean it."""
 MAX_CLIENT_CONNECTIONS: Final = 128
@@ -125,7 +132,7 @@ async def open_service(config: TokensConfig, files: Files) -> AsyncIterator[Toke
     )
     naming = Naming(tokens.issuer or "", tokens.service or "", tokens.registry, tokens.lifetime)
     try:
-        yield TokenService(naming, people, files.keys, now)
+        yield TokenService(naming, people, files.keys, now, Metrics())
     finally:
         await workloads.close()
         passwords.close()
@@ -137,6 +144,7 @@ async def serve(config: TokensConfig, ready: Callable[[str], None]) -> None:
     Raises:
         FileProblem, TlsError: a file cannot be used.
         OSError: the address cannot be listened on.
+        ManagementUnavailable: likewise, for that of probes and metrics.
     """
     server, limits = config.server, config.limits
     tls = _listening_tls(server)
@@ -146,7 +154,14 @@ async def serve(config: TokensConfig, ready: Callable[[str], None]) -> None:
     watcher = Watcher()
     if tls is not None:
         watcher.add(tls)
-    async with open_service(config, open_files(config)) as service, watcher.running():
+    management = listen_for_management(config.management)
+    health = Health()
+    async with (
+        open_service(config, open_files(config)) as service,
+        watcher.running(),
+        health.watching(PARTS, partial(_condition, service)),
+        managing(management, health, PARTS, service.metrics.exposition, stopped),
+    ):
         proxies = Proxies(server.trusted_proxies, server.forwarded_header)
         guests = Guests(connections(MAX_CONNECTIONS), MAX_CLIENT_CONNECTIONS)
         listener = Listener(
@@ -169,6 +184,10 @@ async def serve(config: TokensConfig, ready: Callable[[str], None]) -> None:
             for one in accepting:
                 one.close()
             await runner.cleanup()
+
+
+async def _condition(service: TokenService) -> dict[str, str]:
+    return {} if service.ready else {KEYS: "no key may sign now; see: notary-server tokens key list"}
 
 
 def _listening_tls(server: Server) -> ReloadingContext | None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, Field, ValidationInfo
 
 from notary_common.config import Document, Problem, Reading, Section, read
-from notary_common.sections import Logging, together
+from notary_common.sections import Logging, Management, together
 from notary_common.values import File, Listen, Networks, TcpAddress, between, duration, one_of, shown, text
 
 ENVIRONMENT_PREFIX: Final = "NOTARY_TOKENS"
@@ -151,6 +151,7 @@ class TokensConfig(Document):
     people: People = People()
     limits: Limits = Limits()
     logging: Logging = Logging()
+    management: Management = Management()
 
 
 def inspect(path: Path, environ: Mapping[str, str]) -> Reading[TokensConfig]:

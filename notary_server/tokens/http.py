@@ -25,7 +25,7 @@ from notary_server.http.peer import client_address
 
 from .errors import BadCredentials, BadRequest, Busy, TokenRefused, TooManyFailures, UnsupportedGrant
 from .people import Credentials
-from .service import Asked, Issued, TokenService, record_refusal
+from .service import Asked, Issued, TokenService
 
 EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 _IDENTITY: Final = frozenset(
@@ -68,6 +68,7 @@ class Api:
         except web.HTTPRequestEntityTooLarge:
             response = _plain(413, "the request is too large")
         except Exception as error:  # noqa: BLE001 - nothing may leave without an answer of our form
+            self.service.metrics.defect()
             # Only the type: an unforeseen text could hold a password.
             _log.error("unexpected error", request_id=request_id, kind=type(error).__name__)
             response = _plain(500, "the token service met an unexpected error; its log has the details")
@@ -100,7 +101,7 @@ class Api:
                 return _basic_way(request, address, request_id)
             return _oauth_way(await self._form(request), request, address, request_id)
         except TokenRefused as refused:
-            record_refusal(refused, request_id=request_id, address=address)
+            self.service.refusal(refused, request_id=request_id, address=address)
             raise
 
     async def _form(self, request: web.BaseRequest) -> Form:

@@ -14,6 +14,7 @@ from .errors import BadRequest, BadScope, Busy, TokenRefused
 from .grants import granted
 from .issue import signed_token
 from .keys import TokenKeys
+from .metrics import Metrics
 from .people import Caller, Credentials, People
 from .scopes import Scope, ScopeError, parse_scopes
 from .watched import Watched
@@ -66,15 +67,25 @@ class Issued:
 
 
 class TokenService:
-    """Gives tokens."""
+    """Gives tokens.
+
+    Attributes:
+        metrics: what it did is counted there.
+    """
 
     def __init__(
-        self, naming: Naming, people: People, keys: Watched[TokenKeys], clock: Callable[[], datetime]
+        self,
+        naming: Naming,
+        people: People,
+        keys: Watched[TokenKeys],
+        clock: Callable[[], datetime],
+        metrics: Metrics,
     ) -> None:
         self._naming = naming
         self._people = people
         self._keys = keys
         self._clock = clock
+        self.metrics = metrics
 
     @property
     def realm(self) -> str:
@@ -110,8 +121,9 @@ class TokenService:
             issued, token_id = self._issue(caller, allowed)
         except TokenRefused as refused:
             name = asked.credentials.name if asked.credentials is not None else ""
-            record_refusal(refused, user=_shown(name), **facts)
+            self.refusal(refused, user=_shown(name), **facts)
             raise
+        self.metrics.issued(caller.kind)
         _audit.info(
             "token granted",
             user=_shown(caller.name),
@@ -121,6 +133,11 @@ class TokenService:
             **facts,
         )
         return issued
+
+    def refusal(self, refused: TokenRefused, **facts: object) -> None:
+        """Count and log a request that got no token, also where it was too broken to ask for one."""
+        self.metrics.refused(refused.oauth)
+        _audit.info("token refused", reason=refused.reason, status=refused.status, **facts)
 
     def _understood(self, asked: Asked) -> tuple[Scope, ...]:
         if asked.service and asked.service != self._naming.service:
@@ -152,11 +169,6 @@ class TokenService:
             token_id=token_id,
         )
         return Issued(token, now, self._naming.lifetime), token_id
-
-
-def record_refusal(refused: TokenRefused, **facts: object) -> None:
-    """Write the line about a request that got no token, also where it was too broken to ask for one."""
-    _audit.info("token refused", reason=refused.reason, status=refused.status, **facts)
 
 
 def _shown(text: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 from notary_common.wire import Algorithm
-from notary_signer.errors import StartRefused, TokenUnavailable
+from notary_signer.errors import StartRefused, TokenFault, TokenUnavailable
 from notary_signer.ports import Keeping, KeyRecord, NewKey, PrivatePart
 
 from . import messages
@@ -29,6 +30,9 @@ FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 5.0
 """Seconds before the process is started again: doubled from the first to the longest."""
 
+OnCall = Callable[[str, Literal["done", "fault", "unavailable"], float], None]
+"""Told of a call: the operation's name, how it ended, seconds."""
+
 
 class HardwareToken:
     """Implements `ports.Token` and `ports.KekStore`. `open` it first, `close` it last."""
@@ -38,6 +42,7 @@ class HardwareToken:
         settings: TokenSettings,
         *,
         on_event: Callable[[str], None],
+        on_call: OnCall = lambda *_: None,
         max_waiting: int = MAX_WAITING,
         deadline: float = CALL_DEADLINE,
     ) -> None:
@@ -46,11 +51,13 @@ class HardwareToken:
         Args:
             settings: which token, and how it is used.
             on_event: told in a sentence when the token is lost, hangs, refuses the PIN, or is back.
+            on_call: told of every call when it has ended.
             max_waiting: calls that may wait for the token.
             deadline: seconds for one call; one that runs for so long hangs, and its process is ended.
         """
         self._settings = settings
         self._on_event = on_event
+        self._on_call = on_call
         self._max_waiting = max_waiting
         self._deadline = deadline
         self._child: Child | None = None
@@ -71,6 +78,11 @@ class HardwareToken:
     def sessions(self) -> int:
         """Sessions that are open: one, or none."""
         return 1 if self._state == "ready" else 0
+
+    @property
+    def load(self) -> int:
+        """Calls that are not answered yet."""
+        return 0 if self._child is None else self._child.load
 
     @property
     def handles(self) -> int:
@@ -180,6 +192,19 @@ class HardwareToken:
         await self._call(messages.Ping())
 
     async def _call(self, question: messages.Question) -> Any:
+        begun = time.monotonic()
+        outcome: Literal["done", "fault", "unavailable"] = "unavailable"
+        try:
+            answer = await self._answer(question)
+            outcome = "done"
+            return answer
+        except TokenFault:
+            outcome = "fault"
+            raise
+        finally:
+            self._on_call(str(question.__struct_config__.tag), outcome, time.monotonic() - begun)
+
+    async def _answer(self, question: messages.Question) -> Any:
         child = self._child
         if child is None:
             raise TokenUnavailable(self._why)

@@ -243,3 +243,38 @@ async def test_changefeed_ids_go_beyond_32_bits(store: SqlStore, engine: AsyncEn
     assert [(change.id, change.version) for change in await store.changes(None, last, 10)] == [(last + 1, 2)]
     assert [change.version for change in await store.changes(None, last + 1, -2)] == [1, 7]
     assert await store.changes(None, 2**63 - 1, 10) == []
+
+
+async def test_the_cache_tells_what_it_spared_the_database(stores: list[SqlStore]) -> None:
+    """A file is fetched once by the store that did not write it; what is not there counts as neither."""
+    writer, reader = stores[:2]
+    before = reader.reads
+    gun = Gun(uuid.uuid4().hex)
+    files = await commit(writer, gun, 1)
+    for _ in range(3):
+        for file in files:
+            assert await reader.by_checksum(gun, file.role, file.sha256) is not None
+        assert await reader.by_checksum(gun, ROOT, ABSENT) is None
+        assert await reader.current(Gun("nobody"), ROOT) is None
+    assert reader.reads.hits - before.hits == 2 * len(files)
+    assert reader.reads.misses - before.misses == len(files)
+    assert sum(len(file.data) for file in files) < reader.reads.size <= reader.reads.limit
+
+
+async def test_a_pool_tells_who_waits(target: DatabaseTarget) -> None:
+    """Connections in use are counted while they are, and everybody who found all of them taken."""
+    database = open_database(target, pool_size=1)
+    assert (database.use.in_use, database.use.limit, database.use.waits) == (0, 1, 0)
+    async with database.statement():
+        assert database.use.in_use == 1
+
+        async def wait() -> None:
+            async with database.statement():
+                pass
+
+        waiting = asyncio.create_task(wait())
+        await asyncio.sleep(0)  # begins it
+        assert database.use.waits == 1
+    await waiting
+    assert (database.use.in_use, database.use.waits) == (0, 1)
+    await database.close()

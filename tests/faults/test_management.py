@@ -70,7 +70,11 @@ def test_reads_survive_the_signer_and_so_does_readiness(probed: Probed) -> None:
     assert probed.until(lambda answer: answer[0] == 200) == {"ready": True, "stopping": False, "problems": {}}
     assert probed.ask("/livez") == (200, {"alive": True})
     assert probed.ask("/v2/")[0] == 404
-    assert probed.ask("/metrics")[1].startswith("# HELP")
+    shown = probed.ask("/metrics")[1]
+    assert shown.startswith("# HELP")
+    # What other parts count is taken over, not only named.
+    assert "notary_server_cache_limit_bytes 0.0" not in shown
+    assert "notary_server_database_connections_limit 0.0" not in shown
     probed.stack.signer.kill()
     told = probed.until(lambda answer: bool(answer[0] == 200 and answer[1]["problems"]))
     assert set(told["problems"]) == {"Trust operational"}
@@ -114,7 +118,10 @@ def test_a_signer_without_its_registry_is_alive_and_not_ready(probed: Probed) ->
     signer.start()
     good = {"ready": True, "stopping": False, "problems": {}}
     assert probed.until(lambda answer: answer[0] == 200, address) == good
-    assert "notary_signer_token_state" in probed.ask("/metrics", address)[1]
+    shown = probed.ask("/metrics", address)[1]
+    assert "notary_signer_token_state" in shown
+    assert 'notary_signer_token_operations_total{operation="ping",outcome="done"}' in shown
+    assert "notary_signer_database_connections_limit 0.0" not in shown
     for path in ("/v1/health", "/v1/keys/" + "0" * 64):
         assert probed.ask(path, address)[0] == 404
     with sqlite3.connect(probed.stack.folder / "signer.sqlite3", timeout=30) as connection:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from notary_signer import encoding
-from notary_signer.errors import StartRefused, TokenUnavailable
+from notary_signer.errors import StartRefused, TokenFault, TokenUnavailable
 from notary_signer.ports import NewKey
 from notary_signer.token import hardware
 from notary_signer.token.hardware import HardwareToken
@@ -230,3 +230,27 @@ async def test_a_wrong_pin_is_tried_once_by_all_restarts(faulty: Faulty, hsm: So
     later = await start()
     assert faulty.count("C_Login") == 1
     assert sum("before" in str(problem) for problem in [*at_once, later]) == 3
+
+
+async def test_every_call_is_told_with_how_it_ended(faulty: Faulty) -> None:
+    """A signature that fails is told apart from one that was made, and from one that was never answered."""
+    told: list[tuple[str, str]] = []
+    token = HardwareToken(
+        faulty.settings,
+        on_event=print,
+        on_call=lambda operation, outcome, seconds: told.append((operation, outcome)),
+        deadline=DEADLINE,
+    )
+    await token.open()
+    key = await token.generate("ecdsa", "label")
+    assert await signs(token, key)
+    faulty.inject("C_Sign 0x5 once")
+    with pytest.raises((TokenFault, TokenUnavailable)):
+        await signs(token, key)
+    faulty.inject("C_Sign hang")
+    with pytest.raises(TokenUnavailable):
+        await signs(token, key)
+    assert told[:2] == [("generate", "done"), ("sign", "done")]
+    assert told[2] in {("sign", "fault"), ("sign", "unavailable")}
+    assert told[3] == ("sign", "unavailable")
+    await token.close()

@@ -7,13 +7,16 @@ import json
 import socket
 import ssl
 import time
+import urllib.request
 import uuid
+from pathlib import Path
 
 import pytest
 
 from deploy.local.pki import Authority
 from notary_server.tokens.app import MAX_CLIENT_CONNECTIONS
 from tests.support.pki import LOCAL_NAMES
+from tests.support.stack import free_port
 from tests.support.token_service import ISSUER, SERVICE, Answer, TokenService
 
 from .conftest import REGISTRY
@@ -327,3 +330,29 @@ def test_health_says_whether_it_could_sign(service: TokenService) -> None:
     """For probes."""
     answer = service.request("/health")
     assert (answer.status, answer.body) == (200, {})
+
+
+def test_tokens_and_refusals_are_counted_where_probes_ask(folder: Path, authority: Authority) -> None:
+    """By kind of caller and by error; no name of anybody is in it."""
+    port = free_port()
+    changes = {"management": {"http_addr": f"127.0.0.1:{port}"}}
+    made = TokenService(folder / "counted", authority, registry=REGISTRY, changes=changes)
+    made.user("alice", "alice's password")
+
+    def ask(path: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return str(answer.read().decode())
+
+    with made:
+        assert _get(made, "alice").status == 200
+        assert made.get(user="alice", password="wrong").status == 401
+        assert made.get("nonsense", user="alice", password="alice's password").status == 400
+        assert '"ready": true' in ask("/readyz")
+        shown = ask("/metrics")
+    for line in (
+        'notary_tokens_issued_total{kind="user"} 1.0',
+        'notary_tokens_refused_total{error="invalid_grant"} 1.0',
+        'notary_tokens_refused_total{error="invalid_scope"} 1.0',
+    ):
+        assert line in shown
+    assert "alice" not in shown
