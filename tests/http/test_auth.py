@@ -265,3 +265,17 @@ def test_an_open_server_answers_at_once_what_a_guarded_one_asks_about(target: st
     found = resolve("GET", target, (), guarded=True)
     assert isinstance(found, Address)
     assert found.wanted == Wanted("catalog", Gun(""))
+
+
+def test_refusals_are_counted_by_reason(guarded: Running) -> None:
+    """Who asks for the first time is told apart from who has a token that grants too little."""
+
+    def counted(reason: str) -> float:
+        text = guarded.ask("GET", "/metrics").body.decode()
+        found = re.search(rf'notary_server_access_refusals_total{{reason="{reason}"}} (\S+)', text)
+        return float(found[1]) if found else 0.0
+
+    before = {reason: counted(reason) for reason in ("no-token", "access")}
+    for fields in ((), (bearer(access(GUN, "pull")),)):
+        assert guarded.ask("POST", TUF, *fields).status == 401
+    assert {reason: counted(reason) - before[reason] for reason in before} == {"no-token": 1, "access": 1}
