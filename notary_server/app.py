@@ -25,6 +25,7 @@ from .auth.token_access import TokenAccess
 from .certificates import Certificates, listening_tls, open_certificates
 from .config import ServerConfig, TrustService
 from .config.audit import Audit
+from .expiry.scanner import scanning
 from .http.audit import AuditLog
 from .http.caching import CachePolicy
 from .http.call import Services, Settings
@@ -177,6 +178,7 @@ async def open_services(
         await opened.enter_async_context(certificates.watcher.running())
         await opened.enter_async_context(refreshing(context, SqlRenewals(database), services.metrics))
         await opened.enter_async_context(retiring(context, SqlRetirements(database), services.metrics))
+        await opened.enter_async_context(scanning(database, context.clock, services.metrics))
         yield services
 
 

@@ -1,4 +1,4 @@
-"""The command line: `notary-server serve | auth explain | db upgrade | repo | takeover`, and Notary's own spelling of `serve`."""
+"""The command line: `notary-server serve | auth | db | expiry | repo | takeover | tokens`, and Notary's own spelling of `serve`."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from notary_common.command import (
 from .commands import PROGRAM
 from .commands.auth import auth
 from .commands.db import db
+from .commands.expiry import expiry
 from .commands.repo import repo
 from .commands.takeover import takeover
 from .commands.tokens import tokens
@@ -240,5 +241,5 @@ def _cannot_listen(config: ServerConfig, reason: str) -> str:
 
 for command in (verify, prune):
     repo.add_command(command)
-for group in (auth, db, repo, takeover, tokens):
+for group in (auth, db, expiry, repo, takeover, tokens):
     main.add_command(group)

@@ -70,6 +70,15 @@ _RETIRED_HELP: Final = "Keys that no root lists any more, by what became of them
 _REFUSED: Final = "notary_server_access_refusals"
 _REFUSED_HELP: Final = "Requests that were answered 401, by reason; no-token is what every client asks first."
 
+_EXPIRING: Final = "notary_server_expiring"
+_EXPIRING_HELP: Final = (
+    "Repositories of which something ends within a time, or has ended: by what, and within what."
+)
+_EXPIRY_SCAN: Final = "notary_server_expiry_scan_timestamp_seconds"
+_EXPIRY_SCAN_HELP: Final = (
+    "When all repositories were last looked at for what ends, in seconds since 1970; 0: never."
+)
+
 _SIGNER_BUCKETS: Final = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Seconds. A signature takes some milliseconds with SoftHSM; a network HSM a tenth of a second; the rest is trouble."""
 
@@ -116,6 +125,17 @@ class Metrics:
         self._reload = Gauge(_RELOAD, _RELOAD_HELP, ("use",), registry=registry, multiprocess_mode="livemax")
         self._retired = Counter(_RETIRED, _RETIRED_HELP, ("outcome",), registry=registry)
         self._refused = Counter(_REFUSED, _REFUSED_HELP, ("reason",), registry=registry)
+        # All processes read the same table; the latest look of any of them counts for all.
+        self._expiring = Gauge(
+            _EXPIRING,
+            _EXPIRING_HELP,
+            ("kind", "within"),
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self._expiry_scan = Gauge(
+            _EXPIRY_SCAN, _EXPIRY_SCAN_HELP, registry=registry, multiprocess_mode="livemax"
+        )
         self.signers = SignerMetrics(registry)
         self.parts = PartMetrics(registry)
 
@@ -170,6 +190,14 @@ class Metrics:
     def retirement(self, outcome: str) -> None:
         """Count one key that was to be retired. `outcome` is `retired`, `unknown` or `failed`."""
         self._retired.labels(outcome).inc()
+
+    def expiring(self, kind: str, within: str, number: int) -> None:
+        """Remember how many repositories have something of `kind` that ends within `within` (`expiry.scanner.WITHIN`)."""
+        self._expiring.labels(kind, within).set(number)
+
+    def expiry_scan(self, finished: float) -> None:
+        """Remember when the last scan ended, in seconds since 1970-01-01T00:00:00Z."""
+        self._expiry_scan.set(finished)
 
     def access_refusal(self, reason: str) -> None:
         """Count one request that was refused for want of a fitting token; `reason` is one of a closed set."""

@@ -113,6 +113,12 @@ ROOMS = (
         )
         for module in ("evidence", "findings", "check", "standard", "prune")
     ),
+    _pure("notary_server.expiry.ends", *_server("inspection.examine", "tuf")),
+    Room(
+        "notary_server.expiry",
+        (*_server("inspection", "tuf", "storage", "ports", "errors", "metrics"), "notary_common"),
+        forbidden=frozenset({"aiohttp", "sqlalchemy"}),
+    ),
     Room("notary_server.inspection", (*_server("tuf", "tuf10", "storage"), "notary_common")),
     Room(
         "notary_server.upkeep",

@@ -15,6 +15,7 @@ import re
 import time
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,8 +61,12 @@ body {background: #111217; color: #ccccdc; font: 13px sans-serif; margin: 8px; w
 
 @click.command()
 @click.argument("prometheus")
-@click.option("--uplot", type=click.Path(path_type=Path, exists=True), required=True, help="The folder dist of uPlot.")
-@click.option("--minutes", type=click.IntRange(1, 1440), default=15, show_default=True, help="How far back to look.")
+@click.option(
+    "--uplot", type=click.Path(path_type=Path, exists=True), required=True, help="The folder dist of uPlot."
+)
+@click.option(
+    "--minutes", type=click.IntRange(1, 1440), default=15, show_default=True, help="How far back to look."
+)
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="The page to write.")
 def main(prometheus: str, uplot: Path, minutes: int, output: Path) -> None:
     """Write the page, and tell which panels have no data.
@@ -82,7 +87,11 @@ def main(prometheus: str, uplot: Path, minutes: int, output: Path) -> None:
             places.append(f'<div class="row" style="{area}">{title}</div>')
             continue
         names, values = _answers(prometheus, panel["targets"], begin, end)
-        inside = f'<div class="plot" id="panel{panel["id"]}"></div>' if names else '<div class="none">No data</div>'
+        inside = (
+            f'<div class="plot" id="panel{panel["id"]}"></div>'
+            if names
+            else '<div class="none">No data</div>'
+        )
         places.append(f'<div class="panel" style="{area}"><h2>{title}</h2>{inside}</div>')
         if not names:
             click.echo(f"no data: {panel['title']}")
@@ -115,10 +124,13 @@ def _answers(
             points = {int(at): float(value) for at, value in series["values"] if value != "NaN"}
             if not points:
                 continue
-            labels = series["metric"]
-            names.append(_LABEL.sub(lambda match, of=labels: of.get(match[1], ""), target["legendFormat"]))
+            names.append(_named(target["legendFormat"], series["metric"]))
             values.append([points.get(at) for at in range(begin, end + 1, STEP)])
     return names, values
+
+
+def _named(legend: str, labels: Mapping[str, str]) -> str:
+    return _LABEL.sub(lambda match: labels.get(match[1], ""), legend)
 
 
 if __name__ == "__main__":

@@ -146,6 +146,8 @@ def test_an_interrupted_upgrade_goes_on(
         "DROP TABLE changefeed; DROP TABLE change_category",
         "DROP TABLE notary_server_renewals",
         "DROP TABLE notary_server_retirements",
+        "DROP TABLE notary_server_expiries",
+        "DROP TABLE notary_server_scans",
         "DROP TABLE notary_server_schema",
     ):
         mariadb_server.sql(f"{undo}; CREATE TABLE IF NOT EXISTS notary_server_schema (version_num varchar(32)); "

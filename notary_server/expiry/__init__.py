@@ -1,0 +1,1 @@
+"""When what is stored ends: forecasts for metrics, and a report with the owners to call."""
