@@ -24,7 +24,7 @@ _ADVICE: Final[Mapping[Kind, str]] = {
     "root_certificate": "The owner rotates the root key before that day, or every client refuses the repository: "
     "notary key rotate GUN root",
     "root": "The owner signs a new root, by rotating any key: notary key rotate GUN timestamp -r",
-    "targets": "The owner publishes again, with docker trust sign or: notary publish GUN",
+    "targets": "The owner signs it again, with any docker trust sign or: notary witness -p GUN targets",
     "delegation": "Who holds a key of the delegation signs it again: notary witness -p GUN ROLE",
     "snapshot": "The server renews it if its signer holds the key (notary-server repo verify GUN tells); "
     "else the owner publishes again",
@@ -73,7 +73,9 @@ def read_owners(path: Path) -> dict[str, str]:
                 if len(row) != 2 or not row[1].strip():
                     raise OwnersProblem(f"{path}, line {number}: write PREFIX,CONTACT")
                 owners[row[0].strip()] = row[1].strip()
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise OwnersProblem(f"{path} cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
         raise OwnersProblem(f"{path} cannot be read: {error}") from None
     return owners
 
