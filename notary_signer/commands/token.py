@@ -74,12 +74,12 @@ def init(
       notary-signer token init --config signer-config.json
       notary-signer token init --config signer-config.json --import-kek kek-share-1.json --import-kek kek-share-4.json
     """
-    from ..token.connection import KEK_LABEL  # noqa: PLC0415
     from ..token.initialise import initialise_token  # noqa: PLC0415
     from ..token.kek import import_kek  # noqa: PLC0415
     from ..token.pin import wiped  # noqa: PLC0415
     from ..token.problems import TokenExists, TokenProblem  # noqa: PLC0415
     from ..token.sharing import WrappedKek, read_kek_files  # noqa: PLC0415
+    from ..token.wrapper import KEK_LABEL  # noqa: PLC0415
 
     if exportable_kek and kek_files:
         stop(PROGRAM, "a key-encryption key that is imported cannot be exported; leave --exportable-kek out")

@@ -19,12 +19,13 @@ from notary_signer.ports import KeyRecord
 
 from . import keks, objects
 from .choice import choose, serial_of
-from .connection import KEK_LABEL, WRAPPING_MECHANISMS
+from .connection import WRAPPING_MECHANISMS
 from .login import log_in
 from .module import Module, find_module
 from .problems import TokenProblem
 from .report import AlgorithmFacts, KekFacts, MechanismFacts, ModuleFacts, Report, TokenFacts
 from .settings import TokenSettings
+from .wrapper import KEK_LABEL
 from .wrapping import KW, Wrappings, wrappings
 
 SIGNATURES_TIMED: Final = 9

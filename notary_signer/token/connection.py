@@ -1,4 +1,4 @@
-"""One logged-in session of the token with its KEKs and unwrapped keys. Used by the owning thread alone."""
+"""One logged-in session of the token with its unwrapped keys. Used by the owning thread alone."""
 
 from __future__ import annotations
 
@@ -9,23 +9,21 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import pkcs11
-from pkcs11 import Mechanism, PrivateKey, SecretKey, Session, exceptions
+from pkcs11 import Mechanism, PrivateKey, Session, exceptions
 
 from notary_common.wire import Algorithm
 from notary_signer import encoding
 from notary_signer.errors import TokenFault
 from notary_signer.ports import KeyRecord, NewKey, PrivatePart
 
-from . import keks, moving, objects
+from . import moving, objects
 from .choice import choose
 from .login import log_in
 from .module import Module, find_module
 from .problems import PinRefused, TokenProblem
 from .settings import Proof, TokenSettings
-from .wrapping import KW, Wrappings, wrappings
-
-KEK_LABEL: Final = keks.label_of(1)
-"""Label of the key that `token init` makes. Each registry row names the label that its key was wrapped under."""
+from .wrapper import Wrapper
+from .wrapping import KW
 
 WRAPPING_MECHANISMS: Final = (
     Mechanism.AES_KEY_WRAP_KWP,
@@ -65,10 +63,8 @@ class Connection:
         self._session = session
         self._settings = settings
         self._owner = threading.get_ident()
-        self._keks: dict[str, SecretKey] = {}
+        self._wrapper = Wrapper(session, module.library.manufacturer_id, settings.name)
         self._handles: OrderedDict[str, PrivateKey] = OrderedDict()
-        self._newest = KEK_LABEL
-        self._wrappings: Wrappings | None = None
         self._probe: _Probe | None = None
         self._ferry: moving.Ferry | None = None
         self.proven: dict[Algorithm, Proof] = {}
@@ -87,8 +83,7 @@ class Connection:
             session = log_in(module.native, token, settings, final_try=final_try)
             connection = cls(module, session, settings)
             if connection.wants_kek():
-                connection._newest = (connection.keks() or keks.labels(session) or [KEK_LABEL])[-1]
-                connection._kek(connection._newest)
+                connection._wrapper.begin()
             return connection
         except exceptions.PKCS11Error as error:
             module.close()
@@ -115,7 +110,7 @@ class Connection:
         """Give everything back; what the token refuses to take is gone with C_Finalize anyway."""
         self._check_thread()
         self._handles.clear()
-        self._keks.clear()
+        self._wrapper.clear()
         self._probe = self._ferry = None
         with suppress(exceptions.PKCS11Error):
             self._session.close()
@@ -130,46 +125,6 @@ class Connection:
     def handles(self) -> int:
         """Keys that are ready in the session."""
         return len(self._handles)
-
-    def _kek(self, label: str) -> SecretKey:
-        kek = self._keks.get(label)
-        if kek is None:
-            found = objects.find_keks(self._session, label)
-            if len(found) != 1:
-                number = "no" if not found else "more than one"
-                raise TokenFault(
-                    f"the token holds {number} key-encryption key labelled {label!r}: is {self._settings.name} "
-                    "the token that notary-signer token init made?"
-                )
-            kek = found[0]
-            problem = objects.kek_problem(kek)
-            if problem is not None:
-                raise TokenFault(f"the key-encryption key {label!r} is unfit: {problem}")
-            self._keks[label] = kek
-        return kek
-
-    def _mechanisms(self) -> Wrappings:
-        if self._wrappings is None:
-            self._wrappings = wrappings(self._session, self._kek(self._newest_kek()))
-        return self._wrappings
-
-    def _newest_kek(self) -> str:
-        """The label that is proved: an operator may have brought a newer one, or destroyed an old one."""
-        self._speak()
-        self._newest = (self.keks() or [self._newest])[-1]
-        return self._newest
-
-    def _wrap(self, private: PrivateKey, keywrap: str, label: str) -> PrivatePart:
-        blob = objects.wrap(self._kek(label), private, self._mechanisms()[keywrap])
-        return PrivatePart("wrapped", label, blob, keywrap)
-
-    def _unwrap(self, algorithm: Algorithm, part: PrivatePart, *, extractable: bool = False) -> PrivateKey:
-        kek = self._kek(part.kek_label)
-        mechanism = self._mechanisms().get(part.keywrap)
-        if mechanism is None:
-            raise TokenFault(f"the token cannot unwrap keys that were wrapped as {part.keywrap}")
-        extras = objects.unwrap_extras(self._module.library.manufacturer_id, algorithm)
-        return objects.unwrap(kek, algorithm, part.blob, mechanism, extras, extractable=extractable)
 
     def self_test(self, algorithm: Algorithm) -> Proof | None:
         """Sign and verify with a passing key; how keys of `algorithm` can be kept, None if not at all.
@@ -200,12 +155,12 @@ class Connection:
         """How a key of `algorithm` goes out of the token and in again, None if it does not."""
         if not self.wants_kek():
             return None
-        for keywrap in self._mechanisms():
+        for keywrap in self._wrapper.mechanisms():
             if keywrap == KW and algorithm != "ecdsa":
                 continue  # the length of other keys varies, and some would not fit
             try:
-                part = self._wrap(private, keywrap, self._newest_kek())
-                survivor = self._unwrap(algorithm, part)
+                part = self._wrapper.wrap(private, keywrap, self._wrapper.newest())
+                survivor = self._wrapper.unwrap(algorithm, part)
             except objects.GONE:
                 raise
             except exceptions.PKCS11Error:
@@ -228,7 +183,7 @@ class Connection:
         """Return if a key wrapped earlier can be unwrapped and signs, or where nothing wraps, a key of the session."""
         self._check_thread()
         wrapped = self._probe.wrapped if self._probe is not None else None
-        if wrapped is not None and wrapped.kek_label != self._newest_kek():
+        if wrapped is not None and wrapped.kek_label != self._wrapper.newest():
             self._probe = None
         if self._probe is None:
             for algorithm in list(self.proven) or ["ecdsa"]:
@@ -242,7 +197,7 @@ class Connection:
             self._prove(probe.algorithm, probe.handle, probe.public)
             return
         assert probe.wrapped is not None  # noqa: S101 - one of the two is set
-        private = self._unwrap(probe.algorithm, probe.wrapped)
+        private = self._wrapper.unwrap(probe.algorithm, probe.wrapped)
         try:
             self._prove(probe.algorithm, private, probe.public)
         finally:
@@ -272,7 +227,7 @@ class Connection:
         try:
             key = self._kept(algorithm, objects.public_bytes(algorithm, public), private, proof, kek_label)
             if wrapped and not objects.seal_in(private):
-                original, private = private, self._unwrap(algorithm, key.private)
+                original, private = private, self._wrapper.unwrap(algorithm, key.private)
                 original.destroy()
             self._prove(algorithm, private, key.public)
         except BaseException:
@@ -290,7 +245,7 @@ class Connection:
     ) -> NewKey:
         key_id = encoding.key_id(algorithm, public)
         if proof.keeping == "wrapped":
-            part = self._wrap(private, proof.keywrap, kek_label or self._newest_kek())
+            part = self._wrapper.wrap(private, proof.keywrap, kek_label or self._wrapper.newest())
         else:
             objects.name_resident(private, key_id)
             part = PrivatePart("resident", "", b"")
@@ -319,11 +274,11 @@ class Connection:
     def _import_wrapped(self, algorithm: Algorithm, pkcs8: bytes, public: bytes, proof: Proof) -> PrivatePart:
         private = self._brought_in(algorithm, pkcs8, public, None)
         try:
-            part = self._wrap(private, proof.keywrap, self._newest_kek())
+            part = self._wrapper.wrap(private, proof.keywrap, self._wrapper.newest())
         finally:
             private.destroy()
         # What came from outside is proved as it will be used: out of its wrapping.
-        survivor = self._unwrap(algorithm, part)
+        survivor = self._wrapper.unwrap(algorithm, part)
         try:
             self._prove(algorithm, survivor, public)
         finally:
@@ -358,7 +313,7 @@ class Connection:
         self._check_thread()
         if private.keeping == "resident":
             raise TokenFault("the key is resident in the token, which does not let it out")
-        handle = self._unwrap(algorithm, private, extractable=True)
+        handle = self._wrapper.unwrap(algorithm, private, extractable=True)
         try:
             return self._ferried().take_out(handle)
         finally:
@@ -379,7 +334,7 @@ class Connection:
             self._handles.move_to_end(key_id)
             return handle
         if private.keeping == "wrapped":
-            handle = self._unwrap(algorithm, private)
+            handle = self._wrapper.unwrap(algorithm, private)
         else:
             self._speak()
             found = objects.find_resident(self._session, key_id)
@@ -393,10 +348,8 @@ class Connection:
 
     def _speak(self) -> None:
         # On a dead session this fails quietly; a search would fail too, but with noise on standard error.
-        # The newest, because another process may have destroyed an old one.
-        known = self._keks.get(self._newest) or (self._probe.handle if self._probe else None)
-        if known is not None:
-            _ = known[pkcs11.Attribute.KEY_TYPE]
+        if not self._wrapper.speak() and self._probe is not None and self._probe.handle is not None:
+            _ = self._probe.handle[pkcs11.Attribute.KEY_TYPE]
 
     def _keep(self, key_id: str, handle: PrivateKey) -> None:
         self._handles[key_id] = handle
@@ -430,11 +383,7 @@ class Connection:
     def keks(self) -> list[str]:
         """The labels of the token's KEKs that may guard keys, the newest last."""
         self._check_thread()
-        return [
-            label
-            for label in keks.labels(self._session)
-            if label in self._keks or keks.is_fit(self._session, label)
-        ]
+        return self._wrapper.labels()
 
     def keywraps(self) -> dict[Algorithm, str]:
         """How keys of each algorithm that leave the token are wrapped."""
@@ -449,14 +398,12 @@ class Connection:
             TokenFault: it is there already, or the token made an unfit one.
         """
         self._check_thread()
-        keks.make(self._session, label)
+        self._wrapper.make(label)
 
     def destroy_kek(self, label: str) -> None:
         """Destroy a KEK."""
         self._check_thread()
-        self._keks.pop(label, None)
-        for kek in objects.find_keks(self._session, label):
-            kek.destroy()
+        self._wrapper.destroy(label)
 
     def rewrap(self, key: KeyRecord, label: str) -> PrivatePart:
         """Wrap a key under another KEK, unwrap that again and have it sign.
@@ -468,12 +415,12 @@ class Connection:
         proof = self.proven.get(key.algorithm)
         if proof is None or proof.keeping != "wrapped":
             raise TokenFault(f"the token wraps no {key.algorithm} keys")
-        passing = self._unwrap(key.algorithm, key.private, extractable=True)
+        passing = self._wrapper.unwrap(key.algorithm, key.private, extractable=True)
         try:
-            part = self._wrap(passing, proof.keywrap, label)
+            part = self._wrapper.wrap(passing, proof.keywrap, label)
         finally:
             passing.destroy()
-        unwrapped = self._unwrap(key.algorithm, part)
+        unwrapped = self._wrapper.unwrap(key.algorithm, part)
         try:
             self._prove(key.algorithm, unwrapped, key.public)
         finally:

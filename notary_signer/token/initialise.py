@@ -15,13 +15,14 @@ from pkcs11.exceptions import PKCS11Error
 
 from . import keks, objects
 from .choice import choose
-from .connection import KEK_LABEL, WRAPPING_MECHANISMS
+from .connection import WRAPPING_MECHANISMS
 from .login import log_in
 from .module import Module, find_module
 from .native import LABEL_BYTES, CallFailed
 from .pin import pin_problem, wiped
 from .problems import TokenExists, TokenProblem
 from .settings import TokenSettings
+from .wrapper import KEK_LABEL
 
 MIN_PIN_BYTES: Final = 4
 """The shortest PIN that SoftHSM takes."""

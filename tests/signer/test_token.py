@@ -14,14 +14,15 @@ from notary_common.wire import Algorithm
 from notary_signer import encoding
 from notary_signer.errors import TokenFault, TokenUnavailable
 from notary_signer.ports import Keeping, NewKey, PrivatePart
-from notary_signer.token import connection as connection_module
 from notary_signer.token import login, objects, wrapping
-from notary_signer.token.connection import KEK_LABEL, Connection
+from notary_signer.token import wrapper as wrapper_module
+from notary_signer.token.connection import Connection
 from notary_signer.token.initialise import initialise_token
 from notary_signer.token.keeper import Keeper
 from notary_signer.token.native import Native
 from notary_signer.token.problems import PinRefused, TokenProblem
 from notary_signer.token.settings import Proof
+from notary_signer.token.wrapper import KEK_LABEL
 from tests.support import softhsm
 from tests.support.softhsm import SoftHsm
 
@@ -175,7 +176,7 @@ def test_unwrapped_keys_and_the_kek_cannot_leave_the_token(keeper: Keeper) -> No
     """The KEK only wraps and unwraps; what it unwraps only signs; neither can be exported or wrapped again."""
     generate(keeper)
     connection = connection_of(keeper)
-    kek = connection._kek(KEK_LABEL)
+    kek = connection._wrapper._kek(KEK_LABEL)
     (handle,) = connection._handles.values()
     for name in ("EXTRACTABLE", "DECRYPT", "SIGN", "ENCRYPT"):
         assert kek[pkcs11.Attribute[name]] is False
@@ -334,7 +335,7 @@ def test_a_token_that_must_wrap_makes_only_what_it_wraps(hsm: SoftHsm) -> None:
 def test_plain_key_wrap_takes_only_keys_of_one_length(hsm: SoftHsm, monkeypatch: pytest.MonkeyPatch) -> None:
     """A token that has nothing but CKM_AES_KEY_WRAP wraps P-256 keys by it, and keeps the others."""
     monkeypatch.setattr(
-        connection_module, "wrappings", lambda *_arguments: {wrapping.KW: pkcs11.Mechanism.AES_KEY_WRAP}
+        wrapper_module, "wrappings", lambda *_arguments: {wrapping.KW: pkcs11.Mechanism.AES_KEY_WRAP}
     )
     keeper = Keeper(hsm.settings(), lambda state, sentence: None)
     assert kept(keeper.start()) == {"ecdsa": "wrapped", "rsa": "resident", "ed25519": "resident"}

@@ -12,9 +12,9 @@ from notary_common.wire import Algorithm
 from notary_signer import encoding
 from notary_signer.errors import TokenFault, TokenUnavailable
 from notary_signer.ports import Keeping, NewKey, PrivatePart
-from notary_signer.token.connection import KEK_LABEL
 from notary_signer.token.hardware import HardwareToken
 from notary_signer.token.settings import Mode, TokenSettings
+from notary_signer.token.wrapper import KEK_LABEL
 from tests.support import nss
 from tests.support.nss import Nss
 from tests.support.softhsm import SoftHsm
