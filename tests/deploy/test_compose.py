@@ -123,8 +123,8 @@ def test_the_first_job_makes_what_is_missing_and_nothing_else(made: Path) -> Non
 
 def test_postgresql_believes_the_certificates_that_are_made(made: Path) -> None:
     """The common name of a client's certificate is its user, who owns its database and sees no other."""
-    sql = (ROOT / "deploy" / "compose" / "database.sql").read_text()
-    rules = (ROOT / "deploy" / "compose" / "pg_hba.conf").read_text()
+    sql = (ROOT / "deploy" / "database" / "database.sql").read_text()
+    rules = (ROOT / "deploy" / "database" / "pg_hba.conf").read_text()
     for service in ("server", "signer"):
         data = (made / service / "database-client.pem").read_bytes()
         (name,) = x509.load_pem_x509_certificate(data).subject.get_attributes_for_oid(

@@ -53,12 +53,22 @@ def test_nothing_is_downloaded_that_is_not_pinned() -> None:
     for words in installs:
         pinned = "--require-hashes" in words and "--only-binary :all:" in words
         assert pinned or ("--no-deps" in words and "--no-build-isolation" in words)
-    for lock in (ROOT / "requirements.lock", IMAGES / "sbom.lock"):
+    for lock in (ROOT / "requirements.lock", IMAGES / "spiffe.lock", IMAGES / "sbom.lock"):
         text = lock.read_text()
         assert "://" not in text
         for requirement in re.split(r"\n(?=\S)", text.strip()):
             assert "==" in requirement, requirement[:80]
             assert "--hash=sha256:" in requirement, requirement[:80]
+
+
+def test_the_image_for_spiffe_has_the_same_packages_and_those_that_it_needs() -> None:
+    """Otherwise one of two images would be looked at and the other not."""
+    usual, spiffe = (
+        set(re.findall(r"^(\S+==\S+)", path.read_text(), re.MULTILINE))
+        for path in (ROOT / "requirements.lock", IMAGES / "spiffe.lock")
+    )
+    assert usual < spiffe
+    assert {one.partition("==")[0] for one in spiffe - usual} >= {"grpcio", "spiffe"}
 
 
 def test_all_packages_of_the_project_are_copied_and_nothing_else() -> None:
