@@ -267,12 +267,16 @@ def _open_signer(
 ) -> RemoteSigner:
     if trust.type == "local":
         return LocalSigner()
-    endpoints = [
+    signer = HttpSigner(endpoints(trust, tls), trust.timeout, metrics.signers)
+    opened.push_async_callback(signer.close)
+    return signer
+
+
+def endpoints(trust: TrustService, tls: ReloadingContext | None) -> list[Endpoint]:
+    """Where the signers are; `tls`: what to connect with, None where all of them listen on sockets of this machine."""
+    return [
         Endpoint("http://signer", lambda: None, str(address.socket))
         if address.socket is not None or tls is None
         else Endpoint(f"https://{address}", tls.current)
         for address in trust.endpoints
     ]
-    signer = HttpSigner(endpoints, trust.timeout, metrics.signers)
-    opened.push_async_callback(signer.close)
-    return signer

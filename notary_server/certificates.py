@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from notary_common.tls import Material, PemFiles, ReloadingContext, Source, make_client, make_server
 from notary_common.tls.peer_id import Peers, make_client_of
@@ -31,6 +32,23 @@ class Certificates:
     listener: ReloadingContext | None
     signer: ReloadingContext | None
     watcher: Watcher
+
+
+def tls_files(config: ServerConfig) -> tuple[dict[str, Path | None], ...]:
+    """The TLS files towards clients and towards the signer: certificate, key and CA, by their keys in the configuration."""
+    server, trust = config.server, config.trust_service
+    return (
+        {
+            "server.tls_cert_file": server.tls_cert_file,
+            "server.tls_key_file": server.tls_key_file,
+            "server.client_ca_file": server.client_ca_file,
+        },
+        {
+            "trust_service.tls_client_cert": trust.tls_client_cert,
+            "trust_service.tls_client_key": trust.tls_client_key,
+            "trust_service.tls_ca_file": trust.tls_ca_file,
+        },
+    )
 
 
 def listening_tls(config: ServerConfig, svids: Source | None = None) -> ReloadingContext | None:

@@ -1,4 +1,4 @@
-"""The command line: `notary-server serve | auth | db | expiry | repo | takeover | tokens`, and Notary's own spelling of `serve`."""
+"""The command line: `notary-server serve | auth | db | doctor | expiry | repo | takeover | tokens`, and Notary's own spelling of `serve`."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from notary_common.command import (
 from .commands import PROGRAM
 from .commands.auth import auth
 from .commands.db import db
+from .commands.doctor import doctor
 from .commands.expiry import expiry
 from .commands.repo import repo
 from .commands.takeover import takeover
@@ -106,6 +107,7 @@ def _looked_at(config_file: Path, workers: int) -> tuple[ServerConfig | None, li
     """The configuration, or all that keeps the server from starting with it."""
     from notary_common.config import ConfigError  # noqa: PLC0415 - pydantic would slow --help down
 
+    from .certificates import tls_files  # noqa: PLC0415
     from .config import inspect, worker_problems  # noqa: PLC0415
     from .token_issuers import file_problems  # noqa: PLC0415
     from .workers.apart import apart  # noqa: PLC0415
@@ -116,7 +118,7 @@ def _looked_at(config_file: Path, workers: int) -> tuple[ServerConfig | None, li
         return None, list(error.problems)
     draft = reading.draft
     problems = [str(problem) for problem in (*reading.problems, *worker_problems(draft, workers))]
-    for files in _tls_files(draft):
+    for files in tls_files(draft):
         problems += tls_problems(files)
     if reading.sound("auth"):
         problems += file_problems(draft.auth)
@@ -127,27 +129,11 @@ def _looked_at(config_file: Path, workers: int) -> tuple[ServerConfig | None, li
     return (None, problems) if problems else (reading.accepted(), [])
 
 
-def _tls_files(config: ServerConfig) -> tuple[dict[str, Path | None], ...]:
-    """The TLS files towards clients and towards the signer."""
-    server, trust = config.server, config.trust_service
-    return (
-        {
-            "server.tls_cert_file": server.tls_cert_file,
-            "server.tls_key_file": server.tls_key_file,
-            "server.client_ca_file": server.client_ca_file,
-        },
-        {
-            "trust_service.tls_client_cert": trust.tls_client_cert,
-            "trust_service.tls_client_key": trust.tls_client_key,
-            "trust_service.tls_ca_file": trust.tls_ca_file,
-        },
-    )
-
-
 def _alerts(config: ServerConfig) -> list[str]:
+    from .certificates import tls_files  # noqa: PLC0415
     from .token_issuers import file_alerts  # noqa: PLC0415
 
-    tls = [alert for files in _tls_files(config) for alert in tls_warnings(files)]
+    tls = [alert for files in tls_files(config) for alert in tls_warnings(files)]
     return [*tls, *file_alerts(config.auth)]
 
 
@@ -241,5 +227,6 @@ def _cannot_listen(config: ServerConfig, reason: str) -> str:
 
 for command in (verify, prune):
     repo.add_command(command)
+main.add_command(doctor)
 for group in (auth, db, expiry, repo, takeover, tokens):
     main.add_command(group)

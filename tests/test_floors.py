@@ -113,6 +113,8 @@ ROOMS = (
         )
         for module in ("evidence", "findings", "check", "standard", "prune")
     ),
+    _pure("notary_server.doctor.checks", "notary_common.table"),
+    Room("notary_server.doctor", ("notary_server", "notary_common")),
     _pure("notary_server.expiry.ends", *_server("inspection.examine", "tuf")),
     Room(
         "notary_server.expiry",

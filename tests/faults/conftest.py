@@ -7,9 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests.publisher import Client
+from tests.support.postgres_fixtures import postgres_cluster
 from tests.support.stack import Daemon
 
 from .rig import Rig
+
+__all__ = ["postgres_cluster", "rig", "second_server"]
 
 
 @pytest.fixture(scope="package")
