@@ -24,6 +24,7 @@ from notary_common.command import (
 )
 
 from .commands import PROGRAM
+from .commands.archive import export_repositories, import_repositories
 from .commands.auth import auth
 from .commands.db import db
 from .commands.doctor import doctor
@@ -225,7 +226,7 @@ def _cannot_listen(config: ServerConfig, reason: str) -> str:
     return f"server.http_addr: cannot listen on {config.server.address} ({reason}); free it or choose another"
 
 
-for command in (verify, prune):
+for command in (verify, prune, export_repositories, import_repositories):
     repo.add_command(command)
 main.add_command(doctor)
 for group in (auth, db, expiry, repo, takeover, tokens):

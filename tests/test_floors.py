@@ -121,6 +121,23 @@ ROOMS = (
         (*_server("inspection", "tuf", "storage", "ports", "errors", "metrics"), "notary_common"),
         forbidden=frozenset({"aiohttp", "sqlalchemy"}),
     ),
+    *(
+        Room(
+            f"notary_server.archive.{module}",
+            (*_server("tuf", "tuf10", "inspection", "archive"), "notary_common.table"),
+            frozenset({"msgspec", "tuf"}),
+            IMPURE,
+        )
+        for module in ("format", "merge", "history", "keys", "imported")
+    ),
+    Room(
+        "notary_server.archive",
+        (
+            *_server("inspection", "upkeep", "tuf", "tuf10", "storage", "operations", "ports", "app", "config", "errors"),
+            "notary_common",
+        ),
+        forbidden=frozenset({"aiohttp"}),
+    ),
     Room("notary_server.inspection", (*_server("tuf", "tuf10", "storage"), "notary_common")),
     Room(
         "notary_server.upkeep",

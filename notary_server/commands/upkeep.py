@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from ..inspection.examine import Finding
 
 _DAYS = re.compile(r"([0-9]{1,5})d")
-_GUN = click.argument("gun", required=False)
-_ALL = click.option("--all", "every", is_flag=True, help="All repositories.")
+gun_argument = click.argument("gun", required=False)
+all_option = click.option("--all", "every", is_flag=True, help="All repositories.")
 
 
 class _Days(click.ParamType[int]):
@@ -39,8 +39,8 @@ class _Days(click.ParamType[int]):
 
 @click.command()
 @config_option("server-config.json")
-@_GUN
-@_ALL
+@gun_argument
+@all_option
 @click.option(
     "--json", "as_json", is_flag=True, help="Write JSON: a line for each finding, and one with the counts."
 )
@@ -54,7 +54,7 @@ def verify(config_file: Path, gun: str | None, every: bool, as_json: bool) -> No
       notary-server repo verify --config server-config.json registry.example.org/team/app
       notary-server repo verify --config server-config.json --all --json
     """
-    _one_or_all(gun, every)
+    one_or_all(gun, every)
     config, target = stored(config_file, whole=True)
 
     def tell(finding: Finding) -> None:
@@ -71,8 +71,8 @@ def verify(config_file: Path, gun: str | None, every: bool, as_json: bool) -> No
 
 @click.command()
 @config_option("server-config.json")
-@_GUN
-@_ALL
+@gun_argument
+@all_option
 @click.option(
     "--older-than",
     "days",
@@ -95,7 +95,7 @@ def prune(config_file: Path, gun: str | None, every: bool, days: int, dry_run: b
       notary-server repo prune --config server-config.json --all --dry-run
       notary-server repo prune --config server-config.json --all --older-than 90d
     """
-    _one_or_all(gun, every)
+    one_or_all(gun, every)
     _, target = stored(config_file)
     pruned = _done(config_file, lambda runs: runs.prune_rows(target, gun, days, dry_run=dry_run))
     click.echo(json.dumps(pruned.as_json(), indent=2) if as_json else pruned.as_text())
@@ -105,26 +105,38 @@ def prune(config_file: Path, gun: str | None, every: bool, days: int, dry_run: b
         raise SystemExit(1)
 
 
-def _one_or_all(gun: str | None, every: bool) -> None:
+def one_or_all(gun: str | None, every: bool) -> None:
+    """Raises: UsageError: neither is given, or both."""
     if (gun is None) != every:
         raise click.UsageError("name one repository, or --all")
 
 
 def _done(config_file: Path, work: Callable[[ModuleType], Coroutine[Any, Any, Any]]) -> Any:
-    """What comes of `work`, given `upkeep.runs`; stops with a sentence if a database cannot be used."""
+    """What comes of `work`, given `upkeep.runs`; stops as `run` does."""
+
+    async def given() -> Any:
+        from ..upkeep import runs  # noqa: PLC0415
+
+        return await work(runs)
+
+    return run(config_file, given)
+
+
+def run(config_file: Path, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """What comes of `work`; stops with a sentence if a database cannot be used, or nothing is stored of a name."""
     import asyncio  # noqa: PLC0415
 
     from notary_common import log  # noqa: PLC0415 - structlog would slow --help down
     from notary_common.database import DatabaseError  # noqa: PLC0415
     from notary_common.tls import TlsError  # noqa: PLC0415
 
-    from ..upkeep import runs  # noqa: PLC0415
+    from ..upkeep.runs import NothingStored  # noqa: PLC0415
 
     # To standard error, so that JSON stays JSON.
     log.configure("warning", "logfmt")
     try:
-        return asyncio.run(work(runs))
-    except runs.NothingStored as problem:
+        return asyncio.run(work())
+    except NothingStored as problem:
         name = str(problem)
         stop(PROGRAM, f"nothing is stored of {name!r}; see: {PROGRAM} repo list --config {config_file}")
     except (DatabaseError, TlsError) as problem:

@@ -95,16 +95,24 @@ async def holdings(database: Database) -> AsyncIterator[list[Holding]]:
     Raises:
         DatabaseError: the database, or the table in it, cannot be read.
     """
+    async for names in repository_names(database):
+        yield await read_holdings(database, names)
+
+
+async def repository_names(database: Database) -> AsyncIterator[list[str]]:
+    """The names of all repositories in the database's own order, page by page.
+
+    Raises:
+        DatabaseError: the database, or the table in it, cannot be read.
+    """
     after = ""
     while True:
         async with database.statement() as session:
-            names = [
-                str(row[0]) for row in await session.rows(_NAMES, after=after, size=REPOSITORIES_AT_ONCE)
-            ]
-        if not names:
+            rows = await session.rows(_NAMES, after=after, size=REPOSITORIES_AT_ONCE)
+        if not rows:
             return
-        yield await read_holdings(database, names)
-        after = names[-1]
+        yield [str(row[0]) for row in rows]
+        after = str(rows[-1][0])
 
 
 async def read_holdings(database: Database, names: list[str]) -> list[Holding]:

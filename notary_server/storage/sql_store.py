@@ -148,7 +148,7 @@ class SqlStore:
                     return False
                 keys = await asyncio.to_thread(retirements.listed_keys, roots)
                 await retirements.note(session, gun, keys, keys_due_ns)
-                await _announce(session, gun, 0, "", DELETION, self._now())
+                await announce(session, gun, 0, "", DELETION, self._now())
         return True
 
     async def changes(self, gun: Gun | None, change_id: int, records: int) -> list[Change]:
@@ -246,10 +246,10 @@ async def _store(session: Session, state: TrustState, files: Sequence[NewFile], 
         ],
     )
     timestamp = next(file for file in files if file.role == TIMESTAMP)
-    await _announce(session, state.gun, timestamp.version, timestamp.sha256, UPDATE, now)
+    await announce(session, state.gun, timestamp.version, timestamp.sha256, UPDATE, now)
 
 
-async def _announce(
+async def announce(
     session: Session, gun: Gun, version: int, sha256: str, category: str, now: datetime
 ) -> None:
     """Write a changefeed record as the transaction's last step, when everybody else's IDs can be seen."""

@@ -1,0 +1,1 @@
+"""Tests of `notary_server.archive`."""
