@@ -133,7 +133,18 @@ ROOMS = (
     Room(
         "notary_server.archive",
         (
-            *_server("inspection", "upkeep", "tuf", "tuf10", "storage", "operations", "ports", "app", "config", "errors"),
+            *_server(
+                "inspection",
+                "upkeep",
+                "tuf",
+                "tuf10",
+                "storage",
+                "operations",
+                "ports",
+                "app",
+                "config",
+                "errors",
+            ),
             "notary_common",
         ),
         forbidden=frozenset({"aiohttp"}),

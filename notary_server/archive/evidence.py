@@ -65,7 +65,7 @@ async def _follow(
         return
     listed = listed_digests(data[current[lister]])
     found = {
-        role: by_digest[role, digest]
+        str(role): by_digest[role, digest]
         for role, digest in listed.items()
         if (role, digest) in by_digest and (wanted is None or role in wanted)
     }

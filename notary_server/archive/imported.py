@@ -97,7 +97,8 @@ class Imported:
         ]
         for gun, some in list(self.lacking.items())[:SHOWN]:
             for lack in some:
-                lines.append(f"  {printable(f'{gun}: {lack.role} key {", ".join(lack.key_ids)}')}")
+                keys = ", ".join(lack.key_ids)
+                lines.append(f"  {printable(f'{gun}: {lack.role} key {keys}')}")
                 lines.append(f"    {printable(lack.advice)}")
         return [*lines, *_more(len(self.lacking))]
 

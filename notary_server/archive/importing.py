@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from notary_common.database import Database, DatabaseConflict, DatabaseTarget
 from notary_common.progress import progress_bar
@@ -27,7 +28,7 @@ from notary_server.upkeep.check import check
 from .evidence import evidence, faults
 from .format import Entry
 from .history import checker
-from .imported import Imported, Taken
+from .imported import Imported, Outcome, Taken
 from .keys import lacking
 from .merge import Refused, Row, check_direction, check_roots, missing, place
 from .reading import Archive, Member, Place
@@ -68,29 +69,49 @@ async def import_archive(
         OSError: it cannot be opened.
         DatabaseError, TlsError: something cannot be opened or read; what was done so far stays, run it again.
     """
-    result = Imported(dry_run)
     with path.open("rb") as file:
         archive = Archive(file, config.limits.max_file_bytes)
-        with progress_bar("reading", path.stat().st_size) as progress:
+        with progress_bar("reading", file.seek(0, os.SEEK_END)) as progress:
             places = archive.places(progress)
         async with open_context(config) as context, opened(target) as database:
-            importing = _Importing(archive, database, context, result)
             with progress_bar("importing", len(places)) as progress:
-                for begin in range(0, len(places), ASKED_AT_ONCE):
-                    some = places[begin : begin + ASKED_AT_ONCE]
-                    await importing.take(some)
-                    progress(len(some))
-    return result
+                return await take_in(archive, places, database, context, progress, dry_run=dry_run)
+
+
+async def take_in(
+    archive: Archive,
+    places: Sequence[Place],
+    database: Database,
+    context: Context,
+    progress: Callable[[int], None],
+    *,
+    dry_run: bool,
+) -> Imported:
+    """Store what is missing of these repositories, which `Archive.places` found.
+
+    Args:
+        progress: is told how many more repositories are done.
+
+    Raises:
+        BadArchive: the archive was changed meanwhile; what was done so far stays.
+        DatabaseError: the database cannot be read or written; likewise.
+    """
+    importing = _Importing(archive, database, context, Imported(dry_run))
+    for begin in range(0, len(places), ASKED_AT_ONCE):
+        some = places[begin : begin + ASKED_AT_ONCE]
+        await importing.take(some)
+        progress(len(some))
+    return importing.result
 
 
 class _Importing:
-    """One run."""
+    """One run, and what it did so far."""
 
     def __init__(self, archive: Archive, database: Database, context: Context, result: Imported) -> None:
         self._archive = archive
         self._database = database
         self._context = context
-        self._result = result
+        self.result = result
 
     async def take(self, places: Sequence[Place]) -> None:
         """Take these repositories, and ask the signer for their keys."""
@@ -99,18 +120,18 @@ class _Importing:
             try:
                 plan = await self._take(Gun(one.gun), {m.entry: m for m in self._archive.members(one)})
             except Refused as refusal:
-                self._result.repositories.append(Taken(one.gun, "refused", reason=str(refusal)))
+                self.result.repositories.append(Taken(one.gun, "refused", reason=str(refusal)))
                 continue
             roots[Gun(one.gun)] = plan.root
             size = sum(member.entry.length for member in plan.added)
-            outcome = "imported" if plan.added else "current"
-            self._result.repositories.append(Taken(one.gun, outcome, len(plan.added), size))
+            outcome: Outcome = "imported" if plan.added else "current"
+            self.result.repositories.append(Taken(one.gun, outcome, len(plan.added), size))
         held = await self._held(roots)
         if held is not None:
             for gun, root in roots.items():
                 found = lacking(gun, root, held)
                 if found:
-                    self._result.lacking[gun] = found
+                    self.result.lacking[gun] = found
 
     async def _take(self, gun: Gun, members: Mapping[Entry, Member]) -> _Plan:
         """Raises: Refused."""
@@ -118,7 +139,7 @@ class _Importing:
             raise Refused("the database cannot hold its name")
         for _ in range(ATTEMPTS):
             plan = await self._plan(gun, members)
-            if self._result.dry_run or not plan.added:
+            if self.result.dry_run or not plan.added:
                 return plan
             try:
                 await self._store(gun, plan)
@@ -198,13 +219,13 @@ class _Importing:
 
     async def _held(self, roots: Mapping[Gun, bytes]) -> Mapping[KeyId, HeldKey] | None:
         """The signer's answer; after the first failure it is not asked again."""
-        if self._result.unasked is not None:
+        if self.result.unasked is not None:
             return None
         wanted = frozenset().union(*map(listed_keys, roots.values()))
         try:
             return await self._context.signer.describe_keys(wanted) if wanted else {}
         except (SignerUnavailable, SignerRefused) as error:
-            self._result.unasked = error.message
+            self.result.unasked = error.message
             return None
 
 

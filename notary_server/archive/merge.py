@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from notary_server.tuf.names import ROOT, TIMESTAMP
+from notary_server.tuf.names import ROOT, TIMESTAMP, RoleName
 
 from .format import Entry
 
@@ -76,7 +76,9 @@ def check_roots(stored: Collection[int], added: Collection[int]) -> None:
             )
 
 
-def check_direction(stored: Collection[Entry], added: Collection[Entry], current: Mapping[str, str]) -> None:
+def check_direction(
+    stored: Collection[Entry], added: Collection[Entry], current: Mapping[RoleName, str]
+) -> None:
     """Whether the newer of the two timestamps leads to the newest of every role: else clients would be taken back, or
     what one of the two knows would be lost.
 
@@ -91,7 +93,9 @@ def check_direction(stored: Collection[Entry], added: Collection[Entry], current
         return
     forward = new_head > head
     listed = {
-        entry.role: entry.version for entry in (*stored, *added) if current.get(entry.role) == entry.sha256
+        entry.role: entry.version
+        for entry in (*stored, *added)
+        if current.get(RoleName(entry.role)) == entry.sha256
     }
     whose, other = ("archive", "stored") if forward else ("stored repository", "in the archive")
     for entry in stored if forward else added:

@@ -42,7 +42,7 @@ def test_what_goes_in_comes_out(repositories: dict[str, Files]) -> None:
     """Bytes, names and versions; and the archive is the same however its files were ordered before."""
     archive = packed(repositories)
     assert unpacked(archive) == repositories
-    backwards = {gun: dict(reversed(files.items())) for gun, files in repositories.items()}
+    backwards = {gun: dict(reversed(list(files.items()))) for gun, files in repositories.items()}
     assert packed(backwards) == archive
 
 

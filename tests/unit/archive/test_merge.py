@@ -6,6 +6,7 @@ import pytest
 
 from notary_server.archive.format import Entry
 from notary_server.archive.merge import Refused, Row, check_direction, check_roots, missing
+from notary_server.tuf.names import RoleName
 
 from .archives import entry
 
@@ -70,9 +71,9 @@ def _at(timestamp: int, targets: int, *more: Entry) -> set[Entry]:
     return {file("timestamp", timestamp), file("snapshot", timestamp), file("targets", targets), *more}
 
 
-def _current(*files: Entry) -> dict[str, str]:
+def _current(*files: Entry) -> dict[RoleName, str]:
     """The digests of the highest of each role."""
-    return {one.role: one.sha256 for one in sorted(files, key=lambda one: one.version)}
+    return {RoleName(one.role): one.sha256 for one in sorted(files, key=lambda one: one.version)}
 
 
 def test_forward() -> None:
