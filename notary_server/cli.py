@@ -32,7 +32,7 @@ from .commands.expiry import expiry
 from .commands.repo import repo
 from .commands.takeover import takeover
 from .commands.tokens import tokens
-from .commands.upkeep import prune, verify
+from .commands.upkeep import prune, renew, verify
 
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
@@ -226,7 +226,7 @@ def _cannot_listen(config: ServerConfig, reason: str) -> str:
     return f"server.http_addr: cannot listen on {config.server.address} ({reason}); free it or choose another"
 
 
-for command in (verify, prune, export_repositories, import_repositories):
+for command in (verify, prune, renew, export_repositories, import_repositories):
     repo.add_command(command)
 main.add_command(doctor)
 for group in (auth, db, expiry, repo, takeover, tokens):

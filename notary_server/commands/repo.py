@@ -1,4 +1,4 @@
-"""`notary-server repo`: what is stored. Verifying and pruning it are in `upkeep`."""
+"""`notary-server repo`: what is stored. What changes or verifies it is in `upkeep` and `archive`."""
 
 from __future__ import annotations
 

@@ -77,6 +77,15 @@ async def refresh(context: Context, gun: Gun) -> Outcome:
     return await _renew(context, gun, Horizon.ahead(gun, context.clock.now_ns(), context.lifetimes))
 
 
+async def renew_now(context: Context, gun: Gun) -> Outcome:
+    """Sign and store all that the server can, whether it is due or not: for when clients have seen higher versions.
+
+    Raises:
+        StoreUnavailable, SignerUnavailable: one of the two cannot be asked.
+    """
+    return await _renew(context, gun, Horizon(_NEVER, _NEVER))
+
+
 async def _renew(context: Context, gun: Gun, horizon: Horizon) -> Outcome:
     for _ in range(ATTEMPTS):
         state = await context.store.trust_state(gun, ())

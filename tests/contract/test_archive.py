@@ -297,8 +297,6 @@ async def test_keys_that_stayed_behind(servers: list[Server], owner: Owner, tmp_
         assert f"notary key rotate {GUN} {role} -r" in text
     assert await second.current(GUN) == await first.current(GUN)
 
-    return key_id(owner.publisher.server_keys[role])
-
 
 async def test_nothing_of_a_damaged_archive(servers: list[Server], owner: Owner, tmp_path: Path) -> None:
     """The last byte counts as much as the first: not even the repositories before it are stored."""

@@ -1,4 +1,4 @@
-"""`repo verify` and `repo prune` of a live TUF 1.0 repository: keys are asked of the real signer, clients read on."""
+"""`repo verify | prune | export | import | renew` of a live TUF 1.0 repository: keys are asked of the real signer, clients read on."""
 
 from __future__ import annotations
 
@@ -49,3 +49,26 @@ def test_verified_pruned_and_read(
         stack.signer.start()
     assert status == 1
     assert [line.get("kind") for line in lines] == ["signer", None]
+
+
+@pytest.mark.parametrize("stack", ["sqlite"], indirect=True)
+def test_moved_as_a_file(stack: Stack, gun: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A TUF 1.0 repository is deleted, imported from its archive, verified, renewed and read by a client with a cache."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(stack.ca_file))
+    server = Server(stack.url, stack.ca_file)
+    owner = Owner(server, gun)
+    root = owner.first()
+    owner.add("file", b"content")
+    server.publish(gun, {"targets": owner.next_targets()})
+    server.updater(gun, tmp_path / "client", root).refresh()
+    archive = str(tmp_path / "app.tar")
+    stack.server.check("repo", "export", gun, "--output", archive)
+    server.ask("DELETE", f"/v2/{gun}/_trust/tuf/")
+    assert "1 imported, 0 current, 0 refused" in stack.server.check("repo", "import", archive)
+    stack.server.check("repo", "verify", gun)
+    stack.server.check("repo", "renew", gun)
+    updater = server.updater(gun, tmp_path / "client", root)
+    updater.refresh()
+    assert updater.get_targetinfo("file") is not None
+    owner.add("more", b"content")
+    server.publish(gun, {"targets": owner.next_targets()})
