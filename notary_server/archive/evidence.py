@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
-from notary_server.inspection.examine import Finding, Stored
+from notary_server.inspection.examine import Stored
 from notary_server.storage.chain import listed_digests
 from notary_server.tuf.model import FileSummary
 from notary_server.tuf.names import ROOT, SNAPSHOT, TIMESTAMP, Gun, RoleName, Sha256Hex
 from notary_server.tuf10.names import is_standard
+from notary_server.upkeep.check import check
 from notary_server.upkeep.evidence import Evidence
 
 from .format import Entry
@@ -73,6 +74,13 @@ async def _follow(
     data.update(await read([entry for entry in found.values() if entry not in data]))
 
 
-def faults(findings: Iterable[Finding]) -> list[str]:
-    """Why a repository must not be stored so: what is broken in its files."""
-    return [one.text for one in findings if one.weight == "broken" and one.kind not in BEARABLE]
+def faults(found: Evidence, now_ns: int) -> list[str]:
+    """Why a repository must not be stored so: what is broken in its files.
+
+    Without any, every listed file is there, and all of them, and every root, were verified.
+    """
+    said = [
+        one.text for one in check(found, None, now_ns) if one.weight == "broken" and one.kind not in BEARABLE
+    ]
+    # The check has nothing against a file that is missing and that nobody leads to, and looks no further then.
+    return said or [f"the snapshot lists a {role} that is not there" for role in found.missing]

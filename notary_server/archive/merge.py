@@ -66,8 +66,9 @@ def check_roots(stored: Collection[int], added: Collection[int]) -> None:
     for version in added if stored else ():
         below = max((one for one in stored if one < version), default=None)
         above = min((one for one in stored if one > version), default=None)
-        linked = (below is not None and every.issuperset(range(below, version))) or (
-            above is not None and every.issuperset(range(version, above))
+        # One after the other: the first gap ends it, however far it is to the next version.
+        linked = (below is not None and all(one in every for one in range(below, version))) or (
+            above is not None and all(one in every for one in range(version, above))
         )
         if not linked:
             raise Refused(

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Final, Literal
 
 import msgspec
@@ -148,13 +149,16 @@ def _versions(stored: Stored) -> Iterator[Finding]:
             )
     latest_root = stored.latest.get(ROOT)
     if latest_root is not None:
-        gaps = sorted(set(range(1, latest_root.version)) - set(stored.roots))
-        if gaps:
+        there = {version for version in stored.roots if version < latest_root.version}
+        # A version may be two thousand millions: only the first gaps are counted out.
+        first = list(islice((v for v in range(1, latest_root.version) if v not in there), _NAMED))
+        gaps = latest_root.version - 1 - len(there)
+        if gaps > 0:
             yield Finding(
                 stored.gun,
                 "note",
                 "root-gap",
-                f"root versions {_shown(gaps)} are not stored: clients that stopped there cannot follow",
+                f"root versions {_shown(first, gaps)} are not stored: clients that stopped there cannot follow",
             )
 
 
@@ -280,9 +284,11 @@ def _extra_members(data: bytes) -> list[str]:
     return sorted(set(msgspec.json.decode(data, type=dict[str, msgspec.Raw])) - {"signed", "signatures"})
 
 
-def _shown(some: Sequence[object]) -> str:
+def _shown(some: Sequence[object], count: int | None = None) -> str:
+    """The first of these; `count`: how many there are, if not all are given."""
     few = ", ".join(map(str, some[:_NAMED]))
-    return few if len(some) <= _NAMED else f"{few} and {len(some) - _NAMED} more"
+    more = (len(some) if count is None else count) - _NAMED
+    return f"{few} and {more} more" if more > 0 else few
 
 
 def day(moment_ns: int) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -15,7 +19,7 @@ from notary_common.database.engine import create_engine
 from notary_server.archive.exporting import Exported, export
 from notary_server.archive.format import MAX_FILE_BYTES, BadArchive
 from notary_server.archive.imported import Imported
-from notary_server.archive.importing import take_in
+from notary_server.archive.importing import _Importing, take_in
 from notary_server.archive.reading import Archive
 from notary_server.archive.rows import read_rows
 from notary_server.archive.writing import CannotWrite
@@ -30,6 +34,9 @@ from notary_server.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, Gun, Rol
 from notary_server.upkeep.runs import NothingStored
 from tests.publisher import Publisher
 from tests.publisher.keys import key_id, key_object
+from tests.unit.archive.archives import packed
+from tests.unit.tuf.world import GUN as world_gun
+from tests.unit.tuf.world import World
 
 from .test_overtaken import DAY, Clock
 
@@ -282,6 +289,29 @@ async def test_somebody_elses_repository_of_that_name(
     assert owner.gun == GUN
 
 
+@pytest.mark.parametrize("forged", [True, False])
+async def test_a_snapshot_that_lists_what_is_not_there(
+    servers: list[Server], tmp_path: Path, *, forged: bool
+) -> None:
+    """Though nobody leads to that file: no signature may go unverified because of it."""
+    world = World()
+    world.first()
+    files = {(role, version): data for role, kept in world.files.items() for version, data in kept.items()}
+    if forged:
+        snapshot = json.loads(files["snapshot", 1])
+        snapshot["signed"]["meta"]["targets/none"] = snapshot["signed"]["meta"]["targets"]
+        files["snapshot", 1] = json.dumps(snapshot).encode()
+        timestamp = json.loads(files["timestamp", 1])
+        timestamp["signed"]["meta"]["snapshot"]["hashes"] = {
+            "sha256": base64.b64encode(hashlib.sha256(files["snapshot", 1]).digest()).decode()
+        }
+        timestamp["signed"]["meta"]["snapshot"]["length"] = len(files["snapshot", 1])
+        files["timestamp", 1] = json.dumps(timestamp).encode()
+    (tmp_path / "a.tar").write_bytes(packed({world_gun: files}))
+    done = await servers[1].take(tmp_path / "a.tar")
+    assert [one.outcome for one in done.repositories] == ["refused" if forged else "imported"]
+
+
 async def test_keys_that_stayed_behind(servers: list[Server], owner: Owner, tmp_path: Path) -> None:
     """Another signer: the repository is served, and it is said which keys are missing and what to do."""
     first, second = servers
@@ -296,6 +326,28 @@ async def test_keys_that_stayed_behind(servers: list[Server], owner: Owner, tmp_
         assert f"{GUN}: {role} key {listed}" in text
         assert f"notary key rotate {GUN} {role} -r" in text
     assert await second.current(GUN) == await first.current(GUN)
+
+
+async def test_somebody_publishes_meanwhile(
+    servers: list[Server], owner: Owner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was planned for another state is not stored; the next look is at what is there then."""
+    first, second = servers
+    await first.export(tmp_path / "a.tar")
+    await second.take(tmp_path / "a.tar")
+    await first.drop(TARGETS, 1)
+    store, times = _Importing._store, []
+
+    async def meanwhile(self: _Importing, gun: Gun, plan: Any) -> None:
+        times.append(len(plan.stored))
+        if len(times) == 1:
+            await owner.next(first)
+        await store(self, gun, plan)
+
+    monkeypatch.setattr(_Importing, "_store", meanwhile)
+    assert outcomes(await first.take(tmp_path / "a.tar")) == [(GUN, "imported", 1)]
+    assert times == [13, 17]
+    await owner.next(first)
 
 
 async def test_nothing_of_a_damaged_archive(servers: list[Server], owner: Owner, tmp_path: Path) -> None:

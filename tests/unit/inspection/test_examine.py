@@ -184,6 +184,10 @@ def test_root_versions_that_are_missing(world: World) -> None:
     assert found(world) == []
     (finding,) = found(world, replace(whole, roots=[1, 3]))
     assert (finding.kind, "root versions 2 are" in finding.text) == ("root-gap", True)
+    # Whoever wrote such a version, nobody counts to it.
+    latest = dict(whole.latest) | {ROOT: replace(whole.latest[ROOT], version=MAX_VERSION)}
+    texts = [one.text for one in found(world, replace(whole, latest=latest, roots=[2, MAX_VERSION]))]
+    assert any("root versions 1, 3, 4, 5, 6 and 2147483640 more are" in text for text in texts)
 
 
 def test_a_digest_that_is_not_that_of_the_bytes(world: World) -> None:
