@@ -30,6 +30,7 @@ from .commands.db import db
 from .commands.doctor import doctor
 from .commands.expiry import expiry
 from .commands.repo import repo
+from .commands.reset import reset
 from .commands.takeover import takeover
 from .commands.tokens import tokens
 from .commands.upkeep import prune, renew, verify
@@ -226,7 +227,7 @@ def _cannot_listen(config: ServerConfig, reason: str) -> str:
     return f"server.http_addr: cannot listen on {config.server.address} ({reason}); free it or choose another"
 
 
-for command in (verify, prune, renew, export_repositories, import_repositories):
+for command in (verify, prune, renew, reset, export_repositories, import_repositories):
     repo.add_command(command)
 main.add_command(doctor)
 for group in (auth, db, expiry, repo, takeover, tokens):

@@ -105,6 +105,9 @@ class MetadataStore(Protocol):
         The keys that its roots list for the online roles are noted for `Retirements` with it, due at `keys_due_ns`.
         """
 
+    async def put_away_root(self, gun: Gun) -> bytes | None:
+        """The newest root of a repository that an operator has put away; None if none is."""
+
     async def changes(self, gun: Gun | None, change_id: int, records: int) -> list[Change]:
         """Records oldest first; all repositories if `gun` is None.
 

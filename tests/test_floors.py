@@ -154,6 +154,7 @@ ROOMS = (
         "notary_server.upkeep",
         (
             *_server("inspection", "tuf", "tuf10", "storage", "operations", "app", "config", "errors"),
+            "notary_server.repository_report",
             "notary_common",
         ),
     ),

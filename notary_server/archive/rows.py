@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from notary_common.database import Dialect, Query, Session, among
 from notary_server.storage import statements
+from notary_server.storage.announcing import announce
 from notary_server.storage.schema import TUF_FILES, UPDATE
-from notary_server.storage.sql_store import announce
 from notary_server.tuf.names import Gun
 
 from . import format as form

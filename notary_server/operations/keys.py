@@ -37,6 +37,8 @@ async def get_standard(context: Context, gun: Gun, role: RoleName) -> HeldKey:
     """
     # No snapshot of TUF 1.0 lists the root: the latest one is the current one.
     data = (await context.store.trust_state(gun, ())).files.get(ROOT)
+    if data is None:
+        data = await context.store.put_away_root(gun)
     wanted: list[KeyId] = []
     if data is not None and is_standard(data):
         with suppress(BadFileError):
@@ -65,10 +67,13 @@ async def rotate(context: Context, gun: Gun, role: RoleName) -> HeldKey:
 
 async def _listed_in_root(context: Context, gun: Gun, role: RoleName) -> list[KeyId]:
     stored = await context.store.current(gun, ROOT)
-    if stored is None:
+    # Whoever publishes a repository anew that was put away is given the same keys: versions go on above what they signed,
+    # and nobody who has seen it before is told of a rollback (docs/adr/0050).
+    data = await context.store.put_away_root(gun) if stored is None else stored.data
+    if data is None:
         return []
     try:
-        root = (await off_loop(len(stored.data), parse_root, stored.data)).body
+        root = (await off_loop(len(data), parse_root, data)).body
     except ParseError:
         return []
     return [computed for _, computed, _ in listed(root, role)]

@@ -14,7 +14,8 @@ from notary_server.ports import Change, KeyChange, Repository, StoredFile
 from notary_server.tuf.model import FileSummary, NewFile, TrustState
 from notary_server.tuf.names import BASE_ROLES, MAX_VERSION, SNAPSHOT, TIMESTAMP, Gun, RoleName, Sha256Hex
 
-from . import retirements, rows, statements
+from . import put_away, retirements, rows, statements
+from .announcing import announce
 from .cache import DEFAULT_CACHE_BYTES, CacheReads, FileCache
 from .errors import store_errors
 from .reader import Reader
@@ -151,6 +152,15 @@ class SqlStore:
                 await announce(session, gun, 0, "", DELETION, self._now())
         return True
 
+    async def put_away_root(self, gun: Gun) -> bytes | None:
+        """See `MetadataStore.put_away_root`."""
+        if not self._holds(gun):
+            return None
+        with store_errors():
+            async with self._database.statement() as session:
+                found = await session.rows(put_away.LATEST_ROOT, gun=gun)
+        return bytes(found[0][0]) if found else None
+
     async def changes(self, gun: Gun | None, change_id: int, records: int) -> list[Change]:
         """See `MetadataStore.changes`."""
         if gun is not None and not self._holds(gun):
@@ -247,13 +257,3 @@ async def _store(session: Session, state: TrustState, files: Sequence[NewFile], 
     )
     timestamp = next(file for file in files if file.role == TIMESTAMP)
     await announce(session, state.gun, timestamp.version, timestamp.sha256, UPDATE, now)
-
-
-async def announce(
-    session: Session, gun: Gun, version: int, sha256: str, category: str, now: datetime
-) -> None:
-    """Write a changefeed record as the transaction's last step, when everybody else's IDs can be seen."""
-    await session.turn(statements.FEED_TURN)
-    await session.run(
-        statements.ANNOUNCE, now=now, gun=gun, version=version, sha256=sha256, category=category
-    )
