@@ -25,7 +25,7 @@ from notary_server.tuf.names import ROOT, TIMESTAMP, Gun, KeyId
 from notary_server.tuf10.publish import listed_keys
 
 from .evidence import evidence, faults
-from .format import Entry
+from .format import BadArchive, Entry
 from .history import checker
 from .imported import Imported, Outcome, Taken
 from .keys import lacking
@@ -69,6 +69,8 @@ async def import_archive(
         DatabaseError, TlsError: something cannot be opened or read; what was done so far stays, run it again.
     """
     with path.open("rb") as file:
+        if not file.seekable():
+            raise BadArchive("it cannot be read twice: write it to a file first")
         archive = Archive(file, config.limits.max_file_bytes)
         with progress_bar("reading", file.seek(0, os.SEEK_END)) as progress:
             places = archive.places(progress)

@@ -44,8 +44,10 @@ async def read_rows(session: Session, gun: str) -> list[Row]:
         Row(int(number), Entry(role, version, (sha256 or "").strip(), length), deleted is not None)
         for number, role, version, sha256, length, deleted in await session.rows(_ROWS, gun=gun)
     ]
-    bare = {row.id for row in found if not row.entry.sha256}
-    digests = {number: form.digest(data) for number, data in (await read_data(session, bare)).items()}
+    digests: dict[int, str] = {}
+    for batch in batches(row for row in found if not row.entry.sha256):
+        data = await read_data(session, [row.id for row in batch])
+        digests |= {number: form.digest(one) for number, one in data.items()}
     return [
         row
         if row.id not in digests

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -84,16 +84,18 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
         if path.exists():
             raise CannotWrite(f"{path} exists already; name a new file")
         number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    file = os.fdopen(number, "w+b")
     try:
-        with os.fdopen(number, "w+b") as file:
-            yield file
-            with _written():
-                file.flush()
-                os.fsync(number)
-                # Unlike a renaming, a link takes nobody's place.
-                os.link(name, path)
-                _sync(path.parent)
+        yield file
+        with _written():
+            file.flush()
+            os.fsync(number)
+            # Unlike a renaming, a link takes nobody's place.
+            os.link(name, path)
+            _sync(path.parent)
     finally:
+        with suppress(OSError):  # What could not be written is told of already.
+            file.close()
         Path(name).unlink()
 
 

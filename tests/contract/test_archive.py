@@ -46,6 +46,7 @@ _DROP = Query(
         TUF_FILES.c.version == sa.bindparam("number"),
     )
 )
+_BARE = Query(lambda _: sa.update(TUF_FILES).where(TUF_FILES.c.role == TARGETS).values(sha256=None))
 _SPOIL = Query(lambda _: sa.update(TUF_FILES).where(TUF_FILES.c.role == TARGETS).values(data=b"{}"))
 
 
@@ -406,6 +407,20 @@ async def test_damage_is_told_when_it_is_exported(
     with pytest.raises(CannotWrite, match="has not the digest"):
         await first.export(tmp_path / "c.tar", GUN)
     assert names(tmp_path) == ["a.tar", "b.tar"]
+
+
+async def test_rows_without_a_digest(servers: list[Server], owner: Owner, tmp_path: Path) -> None:
+    """Some of Notary's have none: they are exported with that of their bytes, and are no other files than these."""
+    first, second = servers
+    before = await first.current(owner.gun)
+    await first.export(tmp_path / "a.tar")
+    async with first.database.transaction() as session:
+        await session.run(_BARE)
+    await first.export(tmp_path / "b.tar")
+    assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
+    assert outcomes(await first.take(tmp_path / "a.tar")) == [(GUN, "current", 0)]
+    assert outcomes(await second.take(tmp_path / "b.tar")) == [(GUN, "imported", 14)]
+    assert await second.current(GUN) == before
 
 
 async def test_what_is_exported(servers: list[Server], owner: Owner, tmp_path: Path) -> None:
