@@ -207,11 +207,13 @@ class _Importing:
             if frozenset(await read_rows(session, gun)) != plan.stored:
                 raise HeadMoved("somebody published to it")
             some: dict[Entry, bytes] = {}
+            size = 0
             for member in plan.added:
                 some[member.entry] = self._archive.data(member)
-                if sum(map(len, some.values())) > BYTES_AT_ONCE:
+                size += member.entry.length
+                if size > BYTES_AT_ONCE:
                     await add(session, gun, some)
-                    some = {}
+                    some, size = {}, 0
             await add(session, gun, some)
             if plan.keys is not None:
                 await retirements.keep(session, gun, plan.keys)
