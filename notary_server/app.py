@@ -34,6 +34,7 @@ from .http.limits import BACKLOG
 from .http.rate import RateLimits, Rates
 from .http.server import HttpServer
 from .metrics import Metrics
+from .operations.change_stream import Streams
 from .operations.context import Context
 from .operations.health import CHECKS, DATABASE, check
 from .part_metrics import PartMetrics
@@ -171,7 +172,8 @@ async def open_services(
         access = await opened.enter_async_context(open_access(config.auth, context.clock))
         if isinstance(access, TokenAccess):
             certificates.watcher.add(access)
-        services = Services(context, settings, metrics, Health(), access, Rates(rates), audit)
+        streams = Streams(limits.max_streams, limits.max_client_streams)
+        services = Services(context, settings, metrics, Health(), access, Rates(rates), audit, streams)
         await opened.enter_async_context(
             services.health.watching(CHECKS, lambda: check(context), partial(tell_health, metrics))
         )

@@ -102,3 +102,9 @@ class Limits(Section):
         default=25.0,
         description="Seconds that running requests get to finish when the server is told to stop, 0 to 600.",
     )
+    max_streams: Annotated[int, BeforeValidator(between(0, 100_000))] = Field(
+        default=256, description="Streams of the changefeed that each process keeps open, 0 to 100000."
+    )
+    max_client_streams: Annotated[int, BeforeValidator(between(0, 100_000))] = Field(
+        default=16, description="Those of one client address, 0 to 100000."
+    )

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncGenerator
 from functools import partial
 from typing import Any, cast
 
 import structlog
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import HttpVersion11
 from aiohttp.http_exceptions import BadHttpMethod
 from aiohttp.payload import Payload
 
 from notary_common.guests import Guest
 from notary_common.log import get_logger
 from notary_common.network import network
+from notary_server.errors import NotaryError
 
 from . import limits
 from .answer import TEXT, Answer
@@ -208,9 +211,44 @@ class AiohttpServer(web.Server):
             time.perf_counter() - started,
         )
         connection.answer_bytes = len(outcome.answer.body)
+        if outcome.answer.stream is not None:
+            return await self._stream(request, connection, outcome.answer, outcome.answer.stream, request_id)
         response = _to_response(outcome.answer, request_id)
         if traffic.stopping or connection.ending:
             response.force_close()
+        return response
+
+    async def _stream(
+        self,
+        request: web.BaseRequest,
+        connection: AiohttpConnection,
+        answer: Answer,
+        pieces: AsyncGenerator[bytes],
+        request_id: str,
+    ) -> web.StreamResponse:
+        """Send until the pieces end, the client goes or does not read, or the server stops."""
+        response = web.StreamResponse(status=answer.status, headers=_headers(answer, request_id))
+        response.force_close()
+        connection.busy = True
+        try:
+            if request.version >= HttpVersion11:
+                response.enable_chunked_encoding()
+            await response.prepare(request)
+            async for piece in pieces:
+                # Whoever has gone is not noticed by writing alone: nothing may be written for a while.
+                if self._traffic.stopping or connection.ending or connection.transport is None:
+                    break
+                if piece:
+                    async with asyncio.timeout(limits.STREAM_WRITE_TIMEOUT):
+                        await response.write(piece)
+            await response.write_eof()
+        except NotaryError as error:
+            _log.warning("a stream ends early", reason=error.message)
+        except (ConnectionError, TimeoutError):
+            connection.abort()
+        finally:
+            await pieces.aclose()
+            connection.busy = False
         return response
 
 
@@ -237,15 +275,21 @@ class _Pieces(Payload):
 
 def _to_response(answer: Answer, request_id: str) -> web.Response:
     """The answer as aiohttp sends it: whole, with its length."""
+    large = len(answer.body) > PIECE_BYTES
+    response = web.Response(
+        status=answer.status,
+        body=_Pieces(answer.body) if large else answer.body,
+        headers=_headers(answer, request_id),
+    )
+    if answer.close or answer.status in {408, 413}:
+        response.force_close()
+    return response
+
+
+def _headers(answer: Answer, request_id: str) -> dict[str, str]:
     headers = {"Server": SERVER, **answer.headers}
     if request_id:
         headers["X-Request-ID"] = request_id
     if answer.content_type is not None:
         headers["Content-Type"] = answer.content_type
-    large = len(answer.body) > PIECE_BYTES
-    response = web.Response(
-        status=answer.status, body=_Pieces(answer.body) if large else answer.body, headers=headers
-    )
-    if answer.close or answer.status in {408, 413}:
-        response.force_close()
-    return response
+    return headers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,11 +18,12 @@ _ESCAPES: Final = str.maketrans(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A finished answer. Its body is sent whole, with its length, never compressed.
+    """A finished answer. Its body is sent whole, with its length, never compressed; but for a stream.
 
     Attributes:
         content_type: None where there is no body to describe.
         close: whether the connection must end with this answer.
+        stream: instead of a body, what is sent piece by piece as long as both sides want; empty pieces are not.
     """
 
     status: int = 200
@@ -30,6 +31,7 @@ class Answer:
     content_type: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     close: bool = False
+    stream: AsyncGenerator[bytes] | None = None
 
 
 def spell_json(value: object) -> bytes:

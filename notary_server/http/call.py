@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from notary_common.health import Health
 from notary_server.auth.access import AccessController, Everybody, Identity
 from notary_server.metrics import Metrics
+from notary_server.operations.change_stream import Streams
 from notary_server.operations.context import Context
 from notary_server.tuf.names import Gun, RoleName
 
@@ -60,6 +61,7 @@ class Services:
     access: AccessController = field(default_factory=Everybody)
     rates: Rates = field(default_factory=Rates)
     audit: AuditLog = field(default_factory=AuditLog)
+    streams: Streams = field(default_factory=Streams)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Final
 
@@ -16,10 +17,12 @@ from notary_server.operations.keys import HeldKey
 from notary_server.operations.read_metadata import StoredFile
 from notary_server.tuf.names import TIMESTAMP, Gun, RoleName
 
+from . import events
 from .answer import JSON, TEXT, Answer, spell_json
 from .audit import Action, audited
 from .caching import cache_headers, last_modified
 from .call import Call
+from .limits import HEARTBEAT
 from .multipart import form_boundary, parts
 from .query import first_values
 from .target import escaped_path
@@ -100,13 +103,30 @@ async def target_file(call: Call) -> Answer:
 
 
 async def changes(call: Call) -> Answer:
-    """The changes of one repository, or of all if the address names none."""
+    """The changes of one repository, or of all if the address names none; as a stream for who accepts events."""
     query = first_values(call.query)
+    if events.wanted(call.headers.get("accept", "")):
+        after = changefeed.resumed_after(query, call.headers.get("last-event-id", ""))
+        call.services.streams.admit(call.client)
+        return Answer(content_type=events.CONTENT_TYPE, headers=events.HEADERS, stream=_events(call, after))
     found = await changefeed.changes(
         call.services.context, call.gun or None, query.get("change_id", ""), query.get("records", "")
     )
     body = spell_json({"count": len(found), "records": [_change(change) for change in found]})
     return Answer(body=body, content_type=TEXT)
+
+
+async def _events(call: Call, after: int | None) -> AsyncGenerator[bytes]:
+    yield events.OPENING
+    services, quiet = call.services, 0
+    records = services.streams.records(services.context.store, call.gun or None, after, call.client)
+    async with aclosing(records):
+        async for found in records:
+            quiet = 0 if found else quiet + 1
+            yield b"".join(events.event(change.id, change.category, _change(change)) for change in found)
+            if quiet == HEARTBEAT:
+                quiet = 0
+                yield events.HEARTBEAT
 
 
 async def health(call: Call) -> Answer:

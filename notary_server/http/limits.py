@@ -24,3 +24,7 @@ LAST_CALL: Final = 1.0
 off whoever has just connected, or asks again at this very moment."""
 FLUSH_TIMEOUT: Final = 1.0
 """Seconds that a stopping server gives clients to read the last answers."""
+STREAM_WRITE_TIMEOUT: Final = 30.0
+"""Seconds that a client may leave a piece of a stream unread, before it is taken for gone."""
+HEARTBEAT: Final = 15
+"""Seconds without an event after which a stream says that it is there."""

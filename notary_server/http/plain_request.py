@@ -1,7 +1,7 @@
 """The plain requests that nearly all readers send, told apart from all others and read in one go.
 
 Whatever is not certainly plain is left to aiohttp's parser: a body, a second request, an unfinished header, unusual
-characters, fields with a meaning for the connection. So there is only one reading of everything that has two.
+characters, fields with a meaning for the connection, a stream that is asked for. So there is only one reading of everything that has two.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ def read_plain(data: bytes) -> PlainRequest | None:
         or "host" not in fields
         or not len(fields) == len(lines) <= MAX_PLAIN_FIELDS
         or not _NOT_PLAIN.isdisjoint(fields)
+        or "text/event-stream" in fields.get("accept", "")
     ):
         return None
     return PlainRequest(target, fields, last)

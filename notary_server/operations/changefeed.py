@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from notary_server.errors import InvalidParameters
@@ -11,7 +12,7 @@ from notary_server.tuf.names import Gun
 
 from .context import Context
 
-__all__ = ["DEFAULT_RECORDS", "Change", "changes"]
+__all__ = ["DEFAULT_RECORDS", "Change", "changes", "resumed_after"]
 
 DEFAULT_RECORDS: Final = 100
 """What `records=0` asks for."""
@@ -43,6 +44,32 @@ async def changes(context: Context, gun: Gun | None, change_id: str, records: st
     if wanted < 0 or after < 0:
         return await context.store.changes(gun, max(after, 0), -count)
     return await context.store.changes(gun, after, count)
+
+
+def resumed_after(query: Mapping[str, str], last_event: str) -> int | None:
+    """The record after which a stream goes on; None: begin with what is committed from now on.
+
+    Args:
+        query: the parameters of the address.
+        last_event: the field Last-Event-ID, which a client sends that lost a stream; it counts more.
+
+    Raises:
+        InvalidParameters: one of them is no ID, or `records` is given, which a stream has no use for.
+    """
+    if query.get("records"):
+        raise InvalidParameters(
+            "The parameters provided are not valid.", "records has no meaning for a stream"
+        )
+    given = last_event or query.get("change_id", "")
+    if not given:
+        return None
+    after = _number(given, _INT64)
+    if after is None or after < 0:
+        name = "Last-Event-ID" if last_event else "change_id"
+        raise InvalidParameters(
+            "The parameters provided are not valid.", f"invalid {name}: not the ID of a change"
+        )
+    return after
 
 
 def _number(text: str, bounds: range) -> int | None:

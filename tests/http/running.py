@@ -26,6 +26,7 @@ from notary_server.http.call import Services, Settings
 from notary_server.http.rate import Rates
 from notary_server.http.server import HttpServer
 from notary_server.metrics import Metrics
+from notary_server.operations.change_stream import Streams
 from notary_server.operations.context import Context
 from notary_server.ports import MetadataStore, RemoteSigner
 from notary_server.signing.local_signer import LocalSigner
@@ -65,6 +66,7 @@ class Running:
     access: AccessController = field(default_factory=Everybody)
     limits: Limits = DEFAULT_LIMITS
     tls: Callable[[], ssl.SSLContext] | None = None
+    streams: Callable[[], Streams] = Streams
 
     def __post_init__(self) -> None:
         self.clock = SettableClock()
@@ -102,7 +104,14 @@ class Running:
             max_changes=self.max_changes,
         )
         self.services = Services(
-            self.context, self.settings, Metrics(), Health(), self.access, self.rates, self.audit
+            self.context,
+            self.settings,
+            Metrics(),
+            Health(),
+            self.access,
+            self.rates,
+            self.audit,
+            self.streams(),
         )
         self.server = server = HttpServer(self.services)
         listeners = bind("127.0.0.1", 0)
