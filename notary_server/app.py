@@ -34,6 +34,7 @@ from .http.limits import BACKLOG
 from .http.rate import RateLimits, Rates
 from .http.server import HttpServer
 from .metrics import Metrics
+from .notify.deliverer import delivering
 from .operations.change_stream import Streams
 from .operations.context import Context
 from .operations.health import CHECKS, DATABASE, check
@@ -44,9 +45,11 @@ from .retirer import retiring
 from .signing.local_signer import LocalSigner
 from .signing.remote_signer import HttpSigner
 from .signing.transport import Endpoint
+from .storage.expiries import SqlExpiries
 from .storage.renewals import SqlRenewals
 from .storage.retirements import SqlRetirements
 from .storage.sql_store import SqlStore
+from .storage.webhooks import SqlWebhooks
 from .token_issuers import open_access
 from .tuf.parse import Limits
 
@@ -181,6 +184,16 @@ async def open_services(
         await opened.enter_async_context(refreshing(context, SqlRenewals(database), services.metrics))
         await opened.enter_async_context(retiring(context, SqlRetirements(database), services.metrics))
         await opened.enter_async_context(scanning(database, context.clock, services.metrics))
+        await opened.enter_async_context(
+            delivering(
+                config.notifications,
+                context.store,
+                SqlWebhooks(database),
+                SqlExpiries(database),
+                context.clock,
+                services.metrics,
+            )
+        )
         yield services
 
 

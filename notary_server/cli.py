@@ -1,4 +1,4 @@
-"""The command line: `notary-server serve | auth | db | doctor | expiry | repo | takeover | tokens`, and Notary's own spelling of `serve`."""
+"""The command line: `notary-server serve | auth | db | doctor | expiry | repo | takeover | tokens | webhooks`, and Notary's own spelling of `serve`."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ from .commands.reset import reset
 from .commands.takeover import takeover
 from .commands.tokens import tokens
 from .commands.upkeep import prune, renew, verify
+from .commands.webhooks import webhooks
 
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
@@ -230,5 +231,5 @@ def _cannot_listen(config: ServerConfig, reason: str) -> str:
 for command in (verify, prune, renew, reset, export_repositories, import_repositories):
     repo.add_command(command)
 main.add_command(doctor)
-for group in (auth, db, expiry, repo, takeover, tokens):
+for group in (auth, db, expiry, repo, takeover, tokens, webhooks):
     main.add_command(group)

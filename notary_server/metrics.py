@@ -79,6 +79,13 @@ _EXPIRY_SCAN_HELP: Final = (
     "When all repositories were last looked at for what ends, in seconds since 1970; 0: never."
 )
 
+_WEBHOOKS: Final = "notary_server_webhook_deliveries"
+_WEBHOOKS_HELP: Final = "Deliveries by webhook and outcome: delivered, failed (tried again), dead (given up)."
+_BEHIND: Final = "notary_server_webhook_behind_seconds"
+_BEHIND_HELP: Final = (
+    "Age of the change that a webhook does not take, when it was last tried; 0: it is up to date."
+)
+
 _SIGNER_BUCKETS: Final = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Seconds. A signature takes some milliseconds with SoftHSM; a network HSM a tenth of a second; the rest is trouble."""
 
@@ -135,6 +142,10 @@ class Metrics:
         )
         self._expiry_scan = Gauge(
             _EXPIRY_SCAN, _EXPIRY_SCAN_HELP, registry=registry, multiprocess_mode="livemax"
+        )
+        self._webhooks = Counter(_WEBHOOKS, _WEBHOOKS_HELP, ("webhook", "outcome"), registry=registry)
+        self._behind = Gauge(
+            _BEHIND, _BEHIND_HELP, ("webhook",), registry=registry, multiprocess_mode="livemax"
         )
         self.signers = SignerMetrics(registry)
         self.parts = PartMetrics(registry)
@@ -198,6 +209,14 @@ class Metrics:
     def expiry_scan(self, finished: float) -> None:
         """Remember when the last scan ended, in seconds since 1970-01-01T00:00:00Z."""
         self._expiry_scan.set(finished)
+
+    def webhook_delivery(self, webhook: str, outcome: str) -> None:
+        """Count one delivery. `outcome` is `delivered`, `failed` or `dead`."""
+        self._webhooks.labels(webhook, outcome).inc()
+
+    def webhook_behind(self, webhook: str, seconds: float) -> None:
+        """Remember how old the change is that the webhook does not take."""
+        self._behind.labels(webhook).set(seconds)
 
     def access_refusal(self, reason: str) -> None:
         """Count one request that was refused for want of a fitting token; `reason` is one of a closed set."""

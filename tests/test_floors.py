@@ -113,6 +113,14 @@ ROOMS = (
         )
         for module in ("evidence", "findings", "check", "standard", "prune")
     ),
+    Room("notary_server.notify.cloud_events", _server("config.notifications"), frozenset({"msgspec"})),
+    _pure("notary_server.notify.rotation", *_server("tuf")),
+    _pure("notary_server.notify.backoff"),
+    Room(
+        "notary_server.notify",
+        (*_server("config", "tuf", "storage", "ports", "errors", "metrics"), "notary_common"),
+        forbidden=frozenset({"sqlalchemy"}),
+    ),
     _pure("notary_server.doctor.checks", "notary_common.table"),
     Room("notary_server.doctor", ("notary_server", "notary_common")),
     _pure("notary_server.expiry.ends", *_server("inspection.examine", "tuf")),

@@ -13,6 +13,7 @@ from .audit import Audit
 from .auth import Auth
 from .limits import Limits
 from .listening import Server
+from .notifications import Notifications
 from .repositories import Caching, Repositories
 from .trust_service import TrustService
 
@@ -33,6 +34,7 @@ class ServerConfig(Document):
     limits: Limits = Limits()
     audit: Audit = Audit()
     management: Management = Management()
+    notifications: Notifications = Notifications()
     logging: Logging = Logging()
     reporting: Reporting = Reporting()
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo
+from pydantic import BeforeValidator, Field, ValidationInfo
 
 from notary_common.config import Problem, Section, kind
 from notary_common.values import (
@@ -23,6 +22,7 @@ from notary_common.values import (
 )
 
 from ..auth.token.algorithms import ALGORITHMS, DEFAULT_ALGORITHMS
+from .entries import entries
 
 MAX_ISSUERS: Final = 20
 """Token services that one server believes; a list that is longer is a mistake."""
@@ -51,7 +51,9 @@ def _jwks_url(value: object) -> str:
         host = parts.hostname
     except ValueError:
         host = None
-    if not host or parts.scheme not in {"https", "http"} or parts.username is not None:
+    if "@" in address.partition("?")[0]:
+        raise ValueError("holds a name or password, which is not used; write https://host/path")
+    if not host or parts.scheme not in {"https", "http"}:
         raise ValueError(f'is "{shown(address.partition("?")[0])}"; write https://host/path')
     if parts.scheme == "http" and host not in _LOOPBACK:
         raise ValueError(
@@ -94,38 +96,16 @@ class IssuerOptions(Section):
 
 
 def _issuers(value: object, info: ValidationInfo) -> tuple[IssuerOptions, ...]:
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            raise ValueError("is not JSON; write a list of objects") from None
-    if not isinstance(value, list):
-        raise ValueError(  # noqa: TRY004 - what pydantic collects
-            f"is {kind(value)}; write a list of objects"
-        )
-    if len(value) > MAX_ISSUERS:
-        raise ValueError(f"has {len(value)} entries; write {MAX_ISSUERS} at most")
-    found = tuple(_issuer(entry, f"entry {number}", info) for number, entry in enumerate(value, 1))
+    listed = entries(value, info, IssuerOptions, MAX_ISSUERS, "an object with issuer and its keys")
+    for place, one in listed:
+        if not any(getattr(one, key) for key in _KEYS):
+            raise ValueError(f"{place} names no keys; set one of {', '.join(_KEYS)}")
+        if one.jwks_ca_file is not None and one.jwks_url is None:
+            raise ValueError(f"{place}: jwks_ca_file stands without jwks_url; set both or remove it")
+    found = tuple(one for _, one in listed)
     names = [one.issuer for one in found]
     if len(set(names)) != len(names):
         raise ValueError("names one issuer twice; give all its keys in one entry")
-    return found
-
-
-def _issuer(entry: object, place: str, info: ValidationInfo) -> IssuerOptions:
-    if not isinstance(entry, dict):
-        raise ValueError(f"{place} is {kind(entry)}; write an object with issuer and its keys")  # noqa: TRY004
-    members = {str(key).lower(): value for key, value in entry.items() if value not in (None, "")}
-    try:
-        found = IssuerOptions.model_validate(members, context=info.context)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        key, said = ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
-        raise ValueError(f"{place}, {shown(key)}: {said}") from None
-    if not any(getattr(found, key) for key in _KEYS):
-        raise ValueError(f"{place} names no keys; set one of {', '.join(_KEYS)}")
-    if found.jwks_ca_file is not None and found.jwks_url is None:
-        raise ValueError(f"{place}: jwks_ca_file stands without jwks_url; set both or remove it")
     return found
 
 

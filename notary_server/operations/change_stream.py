@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from typing import Final
 
-from notary_common.log import get_logger
 from notary_server.errors import StoreUnavailable, TooManyRequests
 from notary_server.ports import Change, MetadataStore
 from notary_server.tuf.names import Gun
@@ -21,8 +20,6 @@ LIFETIME: Final = 600.0
 """Seconds until a stream ends by itself: who goes on asks again, and is asked again who they are."""
 RETRY: Final = 5
 """Seconds until somebody asks again for whom there was no room."""
-
-_log = get_logger()
 
 
 class Streams:
@@ -102,7 +99,6 @@ class Streams:
                         self._grown.set()
                         self._grown = asyncio.Event()
                 await asyncio.sleep(self._interval)
-        except Exception:  # noqa: BLE001 - the streams would wait for ever; the next one begins anew
-            _log.exception("the look for new changes failed")
         finally:
+            # Whatever ended it: streams look once a second by themselves, and the next one begins it anew.
             self._watching = None

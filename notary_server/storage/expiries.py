@@ -32,6 +32,9 @@ SCANS: Final = sa.Table(
 SCAN: Final = "expiries"
 """The row of `SCANS` that is ours; the migration makes it."""
 
+RENEWED: Final = ("snapshot", "timestamp")
+"""What the server signs anew by itself."""
+
 _E: Final = EXPIRIES.c
 _S: Final = SCANS.c
 _F: Final = TUF_FILES.c
@@ -71,6 +74,28 @@ _COUNT: Final = Query(
         .group_by(_E.kind)
     )
 )
+_LAST: Final = sa.bindparam("last_ns", type_=sa.BigInteger)
+_ENDING: Final = Query(
+    lambda _: (
+        sa.select(_E.gun, _E.kind, _E.role, _E.ends_ns)
+        .where(
+            *(_E.kind != kind for kind in RENEWED),
+            _E.ends_ns > sa.bindparam("after_ns", type_=sa.BigInteger),
+            _E.ends_ns <= sa.bindparam("before_ns", type_=sa.BigInteger),
+            sa.or_(
+                _E.ends_ns > _LAST,
+                sa.and_(_E.ends_ns == _LAST, _E.gun > sa.bindparam("last_gun", type_=sa.String)),
+                sa.and_(
+                    _E.ends_ns == _LAST,
+                    _E.gun == sa.bindparam("last_gun", type_=sa.String),
+                    _E.kind > sa.bindparam("last_kind", type_=sa.String),
+                ),
+            ),
+        )
+        .order_by(_E.ends_ns, _E.gun, _E.kind)
+        .limit(_SIZE)
+    )
+)
 _TAKE: Final = Query(
     lambda _: (
         SCANS.update()
@@ -91,6 +116,15 @@ _FINISHED: Final = Query(lambda _: sa.select(_S.finished_ns).where(_S.name == SC
 class Noted(NamedTuple):
     """One row of a repository: what ends, of which role, when, in nanoseconds since 1970-01-01T00:00:00Z."""
 
+    kind: str
+    role: str
+    ends_ns: int
+
+
+class Ending(NamedTuple):
+    """Something of a repository that its owners must sign anew, and until when."""
+
+    gun: str
     kind: str
     role: str
     ends_ns: int
@@ -166,6 +200,21 @@ class SqlExpiries:
                     }
                     for moment in before_ns
                 }
+
+    async def ending(self, after_ns: int, before_ns: int, last: Ending | None, size: int) -> Sequence[Ending]:
+        """What owners must sign anew that ends after the one moment and not after the other, the first first; those behind
+        `last`, if one is given."""
+        values = {
+            "after_ns": after_ns,
+            "before_ns": before_ns,
+            "size": size,
+            "last_ns": after_ns if last is None else last.ends_ns,
+            "last_gun": "" if last is None else last.gun,
+            "last_kind": "" if last is None else last.kind,
+        }
+        with store_errors():
+            async with self._database.statement() as session:
+                return [Ending(*row) for row in await session.rows(_ENDING, **values)]
 
     async def take(self, holder: str, now_ns: int, until_ns: int) -> bool:
         """Whether `holder` has the lease until then; False while another has it, and after a scan until the next is due."""

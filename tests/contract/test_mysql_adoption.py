@@ -149,6 +149,8 @@ def test_an_interrupted_upgrade_goes_on(
         "DROP TABLE notary_server_expiries",
         "DROP TABLE notary_server_scans",
         "DROP TABLE notary_server_put_away",
+        "DROP TABLE notary_server_webhooks",
+        "DROP TABLE notary_server_dead_letters",
         "DROP TABLE notary_server_schema",
     ):
         mariadb_server.sql(f"{undo}; CREATE TABLE IF NOT EXISTS notary_server_schema (version_num varchar(32)); "

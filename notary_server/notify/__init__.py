@@ -1,0 +1,1 @@
+"""Telling others of changes: signed webhooks, delivered at least once and in order."""
