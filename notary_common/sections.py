@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field
 
 from .config import Problem, Section
-from .values import Secret, TcpAddress, Text, between, duration, one_of, text
+from .values import File, Secret, TcpAddress, Text, between, duration, one_of, shown, text
 
 LEVELS = ("debug", "info", "warning", "warn", "error", "fatal", "panic")
 
@@ -64,6 +65,38 @@ class Management(Section):
         default=None,
         description="`host:port` or `:port` for `/livez`, `/readyz` and `/metrics`, in plain HTTP; they name neither keys "
         "nor repositories. Without it: not listened on.",
+    )
+
+
+def _endpoint(value: object) -> str:
+    address = text(value)
+    try:
+        parts = urlsplit(address)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if "@" in address:
+        raise ValueError("holds a name or password, which is not used; write http://host:4318/v1/traces")
+    if not host or parts.scheme not in {"https", "http"}:
+        raise ValueError(f'is "{shown(address)}"; write http://host:4318/v1/traces, or https')
+    return address
+
+
+class Tracing(Section):
+    """Traces by OpenTelemetry."""
+
+    endpoint: Annotated[str, BeforeValidator(_endpoint)] | None = Field(
+        default=None,
+        description="Where a collector takes OTLP over HTTP, e.g. `http://collector:4318/v1/traces`. Without it: no traces.",
+    )
+    ca_file: File | None = Field(
+        default=None, description="PEM: whom to believe there; without it those that the system believes."
+    )
+    ratio: Annotated[float, BeforeValidator(duration(0, 1))] = Field(
+        default=0.1, description="Share of traces that are kept, 0 to 1, of those that begin here."
+    )
+    timeout: Annotated[float, BeforeValidator(duration(0.1, 60))] = Field(
+        default=5.0, description="Seconds that the collector may take, 0.1 to 60. No request waits for it."
     )
 
 

@@ -19,6 +19,7 @@ from notary_common.health import Health
 from notary_common.journal import Journal
 from notary_common.management import listen_for_management, managing
 from notary_common.tls import ReloadingContext
+from notary_common.tracing import traced, tracing
 from notary_common.values import Listen
 
 from .auth.token_access import TokenAccess
@@ -102,6 +103,7 @@ async def serve_on(
         TlsError, DatabaseError: what the configuration names cannot be opened.
     """
     async with (
+        tracing(config.tracing, "notary-server"),
         open_certificates(config, tls, metrics) as certificates,
         open_services(config, metrics, certificates) as services,
         # Without a signer reads go on, so that does not count: else no instance were left to serve them.
@@ -166,6 +168,7 @@ async def open_services(
             request_timeout=limits.request_timeout,
             proxies=Proxies(config.server.trusted_proxies, config.server.forwarded_header),
             targets_base_urls=config.repositories.targets_base_urls,
+            trust_client_traces=config.tracing.trust_clients,
         )
         rates = RateLimits(
             limits.client_writes, limits.repository_writes, limits.client_keys, limits.repository_keys
@@ -228,7 +231,7 @@ async def _open_context(
     store = await _open_store(database, limits.max_cache_bytes, target.in_memory, opened)
     _watch(metrics.parts, store, database)
     context = Context(
-        store=store,
+        store=traced(store, "database"),
         signer=_open_signer(config.trust_service, certificates.signer, metrics, opened),
         clock=SystemClock(),
         algorithm=config.trust_service.key_algorithm or "ed25519",

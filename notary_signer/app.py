@@ -19,6 +19,7 @@ from notary_common.management import ManagementUnavailable, listen_for_managemen
 from notary_common.schema import tables_problem
 from notary_common.tls import TlsError
 from notary_common.tls.watch import Watcher
+from notary_common.tracing import traced, tracing
 from notary_common.wire import Algorithm, OnlineRole
 
 from .audit.chain import ChainedLog
@@ -63,7 +64,7 @@ async def open_signer(
         database = await open_registry_database(config, stack)
         if database.tls is not None:
             watcher.add(database.tls)
-        registry = SqlRegistry(database, _foreign)
+        registry = traced(SqlRegistry(database, _foreign), "registry")
         token, proved = await open_token(config, stack, metrics.token_call)
         watch_token(metrics, token)
         watch_database(metrics, database)
@@ -222,6 +223,7 @@ async def serve(config: SignerConfig, ready: Callable[[str], None] | None = None
         _log.warning(problem)
     stop = _stop_signal()
     async with AsyncExitStack() as opened:
+        await opened.enter_async_context(tracing(config.tracing, "notary-signer"))
         metrics, watcher = Metrics(), Watcher()
         try:
             listener = await opened.enter_async_context(open_listener(config.server, watcher))

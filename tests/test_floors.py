@@ -56,7 +56,7 @@ ROOMS = (
     Room("notary_server.ports", _server("tuf", "errors"), frozenset()),
     Room(
         "notary_server.operations",
-        _server("ports", "tuf", "tuf10", "errors", "metrics"),
+        (*_server("ports", "tuf", "tuf10", "errors", "metrics"), "notary_common.tracing"),
         forbidden=frozenset({"aiohttp", "sqlalchemy", "ssl", "socket"}),
     ),
     Room(

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import Field
+
 from notary_common.config import Document, Problem, Reading, read
-from notary_common.sections import Logging, Management, Reporting, Storage, common_problems
+from notary_common.sections import Logging, Management, Reporting, Storage, Tracing, common_problems
+from notary_common.values import Flag
 
 from . import auth, listening, trust_service
 from .audit import Audit
@@ -20,6 +23,16 @@ from .trust_service import TrustService
 __all__ = ["ServerConfig", "TrustService", "inspect", "load", "worker_problems"]
 
 ENVIRONMENT_PREFIX = "NOTARY_SERVER"
+
+
+class ServerTracing(Tracing):
+    """Traces by OpenTelemetry, which clients may be part of."""
+
+    trust_clients: Flag = Field(
+        default=False,
+        description="Whether a request's `traceparent` says which trace it belongs to, and whether that is kept. Where strangers "
+        "reach the server they could have every request traced.",
+    )
 
 
 class ServerConfig(Document):
@@ -36,6 +49,7 @@ class ServerConfig(Document):
     management: Management = Management()
     notifications: Notifications = Notifications()
     logging: Logging = Logging()
+    tracing: ServerTracing = ServerTracing()
     reporting: Reporting = Reporting()
 
 

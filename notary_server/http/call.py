@@ -33,6 +33,7 @@ class Settings:
         request_timeout: seconds that a client may take to send one request.
         proxies: whose word about a client's address is taken.
         targets_base_urls: where target files are kept, by the beginning of the repository's name; each ends in a slash.
+        trust_client_traces: whether a request may say which trace it belongs to.
     """
 
     caching: CachePolicy = field(default_factory=CachePolicy)
@@ -48,6 +49,7 @@ class Settings:
     request_timeout: float = 60.0
     proxies: Proxies = field(default_factory=Proxies)
     targets_base_urls: Mapping[str, str] = field(default_factory=dict)
+    trust_client_traces: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from notary_common import tracing
 from notary_common.log import get_logger
 from notary_server.auth.access import ANONYMOUS, Identity, Level, Wanted
 from notary_server.errors import InvalidGun, MetadataNotFound, NotaryError, Unauthorized
@@ -113,6 +114,28 @@ async def answer(
 
     `subject`: the name in the client's certificate, by which it is known where nothing else names it.
     """
+    with tracing.request(
+        address.operation or "Other",
+        headers,
+        trusted=services.settings.trust_client_traces,
+        gun=address.gun,
+        role=address.role,
+        request_id=request_id,
+    ) as told:
+        outcome = await _answered(services, address, headers, client, subject, read_body, request_id)
+        told.set_attribute("http.response.status_code", outcome.answer.status)
+        return outcome
+
+
+async def _answered(
+    services: Services,
+    address: Address,
+    headers: Mapping[str, str],
+    client: str,
+    subject: str,
+    read_body: Callable[[], Awaitable[bytes]],
+    request_id: str,
+) -> Outcome:
     gun, wanted = address.gun, address.wanted
     try:
         identity = ANONYMOUS if wanted is None else await services.access.authorize(wanted, headers)

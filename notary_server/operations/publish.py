@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
+from notary_common import tracing
 from notary_server.errors import (
     HeadMoved,
     InvalidRole,
@@ -127,7 +128,8 @@ async def _publish_once(context: Context, gun: Gun, all_uploads: Sequence[Upload
     # 3. Decide: refused here, or a plan.
     now_ns = context.clock.now_ns()
     size = sum(len(file.data) for file in (*uploads, *stored.values()))
-    decided = await off_loop(size, plan, state, stored, uploads, held, now_ns, context.lifetimes)
+    with tracing.span("plan"):
+        decided = await off_loop(size, plan, state, stored, uploads, held, now_ns, context.lifetimes)
     # 4. Sign and seal the snapshot, unless the client brought one, then the timestamp over it.
     signed = await sign_plan(context.signer, decided, _client_snapshot(decided))
     # 5. Store all of it if nobody was faster. A client that leaves, or a server that stops, must not tear it apart.

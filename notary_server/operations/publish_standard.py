@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from notary_common import tracing
 from notary_server.errors import NotaryError
 from notary_server.ports import KeyChange
 from notary_server.tuf.document import Document
@@ -51,7 +52,8 @@ async def publish_once(
     wanted = online_keys(uploaded or stored)
     held = await context.signer.describe_keys(wanted) if wanted else {}
     now_ns = context.clock.now_ns()
-    decided = await off_loop(_size(state, files), plan, state, files, held, now_ns, context.lifetimes)
+    with tracing.span("plan"):
+        decided = await off_loop(_size(state, files), plan, state, files, held, now_ns, context.lifetimes)
     signed = await sign_plan(context.signer, decided, b"")
     keys = None
     if uploaded is not None:

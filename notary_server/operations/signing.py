@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from notary_common import tracing
 from notary_server.ports import RemoteSigner
 from notary_server.tuf.generate import new_file, seal
 from notary_server.tuf.model import NewFile, SigningOrder
@@ -38,6 +39,8 @@ async def sign_plan(signer: RemoteSigner, plan: Plan, existing_snapshot: bytes) 
 
 async def _sign(signer: RemoteSigner, order: SigningOrder) -> NewFile:
     signatures = await signer.sign(order)
-    if isinstance(order, standard.StandardOrder):
-        return new_file(order.role, order.version, standard.seal(order, signatures))
-    return new_file(order.role, order.version, seal(order, signatures))
+    # Sealing verifies what the signer gave.
+    with tracing.span("seal", role=order.role):
+        if isinstance(order, standard.StandardOrder):
+            return new_file(order.role, order.version, standard.seal(order, signatures))
+        return new_file(order.role, order.version, seal(order, signatures))

@@ -9,6 +9,7 @@ import asyncio
 import re
 import ssl
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -70,16 +71,17 @@ class Connection:
         young = time.monotonic() - self._born < LIFETIME
         return young and self._writer.get_extra_info("sslcontext") is tls
 
-    async def exchange(self, method: str, path: str, data: bytes, request_id: str) -> Answered:
-        """Send JSON (or nothing, if `data` is empty) and read the answer.
+    async def exchange(self, method: str, path: str, data: bytes, fields: Mapping[str, str]) -> Answered:
+        """Send JSON (or nothing, if `data` is empty) with these fields of ours, and read the answer.
 
         Raises:
             NotHttpError: the answer is too long, or has another form.
             OSError, EOFError: the connection ended.
         """
         kind = "Content-Type: application/json\r\n" if data else ""
+        ours = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         head = (
-            f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\nX-Request-ID: {request_id}\r\n"
+            f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\n{ours}"
             f"{kind}Content-Length: {len(data)}\r\n\r\n"
         )
         self._writer.write(head.encode("ascii") + data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, Generic, Literal, TypeVar
@@ -13,7 +13,7 @@ from typing import Final, Generic, Literal, TypeVar
 import msgspec
 from structlog.contextvars import get_contextvars
 
-from notary_common import wire
+from notary_common import tracing, wire
 
 from ..errors import SignerRefused, TooManyKeys
 from .connection import Answered, Connection, NotHttpError, connect
@@ -89,9 +89,16 @@ class Transport:
             SignerRefused: any other answer that is not a success.
         """
         data = b"" if call.body is None else msgspec.json.encode(call.body)
+        fields = {"X-Request-ID": _request_id()}
+        with tracing.call(f"signer {call.operation}", fields, peer=self._endpoint.name):
+            return await self._call(call, data, fields, seconds)
+
+    async def _call(
+        self, call: Call[Answer], data: bytes, fields: Mapping[str, str], seconds: float
+    ) -> Answer:
         try:
             async with asyncio.timeout(seconds), self._turns:
-                answered = await self._exchange(call.method, call.path, data)
+                answered = await self._exchange(call.method, call.path, data, fields)
         except TimeoutError:
             raise NotAskedError("timeout", "it did not answer in time", certain=False) from None
         except (OSError, EOFError) as error:
@@ -105,7 +112,7 @@ class Transport:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise FaultError("the signer's answer cannot be understood") from None
 
-    async def _exchange(self, method: str, path: str, data: bytes) -> Answered:
+    async def _exchange(self, method: str, path: str, data: bytes, fields: Mapping[str, str]) -> Answered:
         endpoint = self._endpoint
         tls = endpoint.tls()
         while self._idle:
@@ -114,18 +121,20 @@ class Transport:
                 kept.close()
                 continue
             try:
-                return await self._over(kept, method, path, data)
+                return await self._over(kept, method, path, data, fields)
             except (ConnectionError, ssl.SSLError, EOFError):
                 # It died unnoticed, and the others with it: once more over a new one.
                 await self.close()
                 break
         async with asyncio.timeout(CONNECT_TIMEOUT):
             fresh = await connect(endpoint.base_url, tls, endpoint.unix_socket)
-        return await self._over(fresh, method, path, data)
+        return await self._over(fresh, method, path, data, fields)
 
-    async def _over(self, connection: Connection, method: str, path: str, data: bytes) -> Answered:
+    async def _over(
+        self, connection: Connection, method: str, path: str, data: bytes, fields: Mapping[str, str]
+    ) -> Answered:
         try:
-            answered = await connection.exchange(method, path, data, _request_id())
+            answered = await connection.exchange(method, path, data, fields)
         except BaseException:
             connection.abort()
             raise

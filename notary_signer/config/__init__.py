@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import Field
 
 from notary_common.config import Document, Problem, Reading, read
-from notary_common.sections import Logging, Management, Reporting, Storage, common_problems
+from notary_common.sections import Logging, Management, Reporting, Storage, Tracing, common_problems
 from notary_common.values import Text
 
 from ..token.module import find_module
@@ -47,6 +47,7 @@ class SignerConfig(Document):
     limits: Limits = Limits()
     audit: Audit = Audit()
     logging: Logging = Logging()
+    tracing: Tracing = Tracing()
     reporting: Reporting = Reporting()
     management: Management = Management()
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from aiohttp import web
 
+from notary_common import tracing
 from notary_common.log import get_logger
 from notary_common.wire import ErrorBody, ErrorResponse
 from notary_signer.audited import AuditedSigner, Caller
@@ -100,6 +101,18 @@ class Envelope:
         """Answer by what `methods` has for the request's, give it an ID, bring errors into the wire's form, count it
         and write one line about it."""
         request_id = _request_id(request)
+        path = request.path.replace(key_id, "KEY") if key_id else request.path
+        # Whoever may come in is one of our servers: what it says of traces is believed.
+        with tracing.request(
+            f"{request.method} {path}", request.headers, trusted=True, request_id=request_id
+        ) as told:
+            response = await self._answered(request, request_id, key_id, methods)
+            told.set_attribute("http.response.status_code", response.status)
+            return response
+
+    async def _answered(
+        self, request: web.BaseRequest, request_id: str, key_id: str, methods: Mapping[str, Handler]
+    ) -> web.Response:
         facts: dict[str, object] = {}
         begun = time.monotonic()
         try:

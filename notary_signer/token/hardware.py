@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, Literal, cast
 
+from notary_common import tracing
 from notary_common.wire import Algorithm
 from notary_signer.errors import StartRefused, TokenFault, TokenUnavailable
 from notary_signer.ports import Keeping, KeyRecord, NewKey, PrivatePart
@@ -194,15 +195,17 @@ class HardwareToken:
     async def _call(self, question: messages.Question) -> Any:
         begun = time.monotonic()
         outcome: Literal["done", "fault", "unavailable"] = "unavailable"
+        name = str(question.__struct_config__.tag)
         try:
-            answer = await self._answer(question)
+            with tracing.span(f"token {name}"):
+                answer = await self._answer(question)
             outcome = "done"
             return answer
         except TokenFault:
             outcome = "fault"
             raise
         finally:
-            self._on_call(str(question.__struct_config__.tag), outcome, time.monotonic() - begun)
+            self._on_call(name, outcome, time.monotonic() - begun)
 
     async def _answer(self, question: messages.Question) -> Any:
         child = self._child
