@@ -6,8 +6,12 @@ import base64
 import hashlib
 import hmac
 import json
+import re
+import secrets
+import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -51,6 +55,23 @@ def test_whoever_has_the_secret_verifies(body: bytes, secret: bytes, seconds: in
     fields = headers("id", body, secret, seconds)
     expected = hmac.new(secret, b"id." + str(seconds).encode() + b"." + body, hashlib.sha256).digest()
     assert fields["webhook-signature"] == "v1," + base64.b64encode(expected).decode()
+
+
+def test_the_receiver_of_the_documentation_believes_us_and_nobody_else() -> None:
+    """Its lines are run as they stand there."""
+    page = (Path(__file__).parents[3] / "docs/operations/notifications.md").read_text()
+    code = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    assert code is not None
+    there: dict[str, Any] = {}
+    exec(code[1], there)
+    secret = secrets.token_bytes(32)
+    written = "whsec_" + base64.b64encode(secret).decode()
+    now = int(time.time())
+    fields = headers("17", b"{}", secret, now)
+    assert there["is_ours"](written, fields, b"{}")
+    assert not there["is_ours"](written, fields, b"{ }")
+    assert not there["is_ours"](written, headers("17", b"{}", secret[::-1], now), b"{}")
+    assert not there["is_ours"](written, headers("17", b"{}", secret, now - 301), b"{}")
 
 
 @pytest.mark.parametrize(
