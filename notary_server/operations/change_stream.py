@@ -63,7 +63,9 @@ class Streams:
 
         Raises:
             StoreUnavailable: the database cannot answer; whoever listens asks again and goes on where it was.
+            TooManyRequests: others were admitted at the same moment, and were faster.
         """
+        self.admit(client)
         self._clients[client] += 1
         if self._watching is None:
             self._watching = asyncio.create_task(self._watch(store))
