@@ -16,6 +16,8 @@ from notary_common.table import columns, printable
 from notary_server.inspection.examine import day
 from notary_server.inspection.holdings import Holding, count_repositories, holdings
 from notary_server.inspection.whole import opened
+from notary_server.tuf.names import ROOT
+from notary_server.tuf10.names import is_standard
 
 from .ends import KINDS, End, Kind, ends
 from .scanner import DAY
@@ -30,7 +32,8 @@ _ADVICE: Final[Mapping[Kind, str]] = {
     "else the owner publishes again",
     "timestamp": "It is over and the server could not renew it; the reason: notary-server repo verify GUN",
 }
-"""In Notary's dialect. Of TUF 1.0 the owner publishes the file anew."""
+"""In Notary's dialect."""
+_STANDARD_ADVICE: Final = "The owner publishes the file anew with a later date"
 
 
 class OwnersProblem(Exception):
@@ -39,11 +42,22 @@ class OwnersProblem(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that ends. `contact` is empty if no line of the owners' file fits."""
+    """One thing that ends.
+
+    Attributes:
+        contact: empty if no line of the owners' file fits.
+        standard: whether the repository holds TUF 1.0 metadata.
+    """
 
     gun: str
     end: End
     contact: str
+    standard: bool = False
+
+    @property
+    def advice(self) -> str:
+        """What is to be done."""
+        return _STANDARD_ADVICE if self.standard and self.end.kind != "timestamp" else _ADVICE[self.end.kind]
 
     def as_json(self, now_ns: int) -> dict[str, object]:
         """For programs."""
@@ -54,7 +68,7 @@ class Entry:
             "ends": day(self.end.ends_ns),
             "days": (self.end.ends_ns - now_ns) // DAY,
             "contact": self.contact or None,
-            "advice": _ADVICE[self.end.kind],
+            "advice": self.advice,
         }
 
 
@@ -87,11 +101,17 @@ def contact(gun: str, owners: Mapping[str, str]) -> str:
 
 
 def chosen(
-    gun: str, found: Iterable[End], owners: Mapping[str, str], now_ns: int, within_ns: int
+    gun: str,
+    found: Iterable[End],
+    owners: Mapping[str, str],
+    now_ns: int,
+    within_ns: int,
+    *,
+    standard: bool = False,
 ) -> list[Entry]:
     """What is worth telling: the server renews timestamps by itself, so these only if they are over."""
     return [
-        Entry(gun, end, contact(gun, owners))
+        Entry(gun, end, contact(gun, owners), standard)
         for end in found
         if end.ends_ns < (now_ns if end.kind == "timestamp" else now_ns + within_ns)
     ]
@@ -111,7 +131,8 @@ async def report(
         for holding in page:
             stored = holding.stored
             if stored.gun.startswith(prefix):
-                entries.extend(chosen(stored.gun, ends(stored), owners, now_ns, within_ns))
+                standard = is_standard(stored.files.get(ROOT))
+                entries.extend(chosen(stored.gun, ends(stored), owners, now_ns, within_ns, standard=standard))
 
     async with opened(target) as database:
         with progress_bar("looking", await count_repositories(database)) as progress:
@@ -136,9 +157,9 @@ def as_text(entries: Sequence[Entry], now_ns: int, within: str) -> str:
         ]
         for entry in entries
     ]
-    counts = Counter(entry.end.kind for entry in entries)
-    kinds = [kind for kind in KINDS if counts[kind]]
+    counts = Counter((entry.end.kind, entry.advice) for entry in entries)
     lines = [columns([[printable(cell) for cell in row] for row in rows]), ""]
+    told = sorted(counts, key=lambda one: (KINDS.index(one[0]), one[1]))
     return "\n".join(
-        [*lines, *(f"{kind.replace('_', ' ')} ({counts[kind]}): {_ADVICE[kind]}" for kind in kinds)]
+        [*lines, *(f"{kind.replace('_', ' ')} ({counts[kind, advice]}): {advice}" for kind, advice in told)]
     )

@@ -93,3 +93,15 @@ def test_programs_get_the_same() -> None:
         "contact": None,
         "advice": "The owner signs a new root, by rotating any key: notary key rotate GUN timestamp -r",
     }
+
+
+def test_owners_of_standard_repositories_are_told_something_else() -> None:
+    """Notary's commands do nothing for them."""
+    found = [end("root", 3), end("timestamp", -1)]
+    standard = chosen("a", found, {}, NOW, 9 * DAY, standard=True)
+    told = {entry.end.kind: entry.advice for entry in standard}
+    assert told["root"] == "The owner publishes the file anew with a later date"
+    assert told["timestamp"].startswith("It is over and the server could not renew it")
+    text = as_text([*standard, *chosen("b", found[:1], {}, NOW, 9 * DAY)], NOW, "9 days")
+    assert "root (1): The owner publishes the file anew" in text
+    assert "root (1): The owner signs a new root" in text
