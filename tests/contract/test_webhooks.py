@@ -96,7 +96,7 @@ class House:
 
     def deliverer(self, **changes: Any) -> Deliverer:
         """One process's."""
-        facts: dict[str, Any] = {"name": "ci", "url": self.receiver.url, "secret_file": self.secret, "timeout": 0.3,
+        facts: dict[str, Any] = {"name": "ci", "url": self.receiver.url, "secret_file": self.secret, "timeout": 20,
                                  "events": HAPPENINGS}  # fmt: skip
         return Deliverer(
             Webhook.model_construct(**{"gun_prefixes": (), "ca_file": None, **facts, **changes}), self.outside
@@ -164,7 +164,7 @@ async def test_only_what_is_wanted(house: House) -> None:
 @pytest.mark.parametrize("status", [500, 404, 302, 0])
 async def test_what_is_not_taken_is_tried_again_later(house: House, status: int) -> None:
     """Nothing passes it meanwhile; a redirection is not followed, and a hanging receiver is left."""
-    deliverer = house.deliverer()
+    deliverer = house.deliverer(timeout=20 if status else 1)
     await deliverer.begin()
     await house.publish("a")
     await house.publish("b")
