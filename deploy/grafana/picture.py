@@ -2,7 +2,7 @@
 
     npm install --no-save uplot
     python -m deploy.grafana.picture http://localhost:9090 --uplot node_modules/uplot/dist --minutes 15 --output dashboard.html
-    chromium --headless --hide-scrollbars --window-size=1500,3300 --screenshot=dashboard.png dashboard.html
+    chromium --headless --hide-scrollbars --window-size=1500,4610 --screenshot=dashboard.png dashboard.html
 
 It lays the panels out as the dashboard says and draws their answers with uPlot, the library that Grafana draws with.
 """
