@@ -82,9 +82,7 @@ _EXPIRY_SCAN_HELP: Final = (
 _WEBHOOKS: Final = "notary_server_webhook_deliveries"
 _WEBHOOKS_HELP: Final = "Deliveries by webhook and outcome: delivered, failed (tried again), dead (given up)."
 _BEHIND: Final = "notary_server_webhook_behind_seconds"
-_BEHIND_HELP: Final = (
-    "Age of the change that a webhook does not take, when it was last tried; 0: it is up to date."
-)
+_BEHIND_HELP: Final = "Age of the change that a webhook does not take; 0: it is up to date."
 
 _SIGNER_BUCKETS: Final = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Seconds. A signature takes some milliseconds with SoftHSM; a network HSM a tenth of a second; the rest is trouble."""

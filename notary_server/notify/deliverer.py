@@ -18,7 +18,7 @@ from notary_common.log import get_logger
 from notary_server.config.notifications import Notifications, Webhook
 from notary_server.errors import StoreUnavailable
 from notary_server.metrics import Metrics
-from notary_server.ports import Clock, MetadataStore
+from notary_server.ports import Change, Clock, MetadataStore
 from notary_server.storage.expiries import Ending, SqlExpiries
 from notary_server.storage.webhooks import DeadLetter, Progress, SqlWebhooks
 from notary_server.tuf.instant import SECOND
@@ -66,6 +66,7 @@ class Deliverer:
         self._holder = secrets.token_hex(16)
         self._endings_due = 0
         self._lease_ns = 0
+        self._untaken: Change | None = None
         self._ailing = False
 
     async def run(self) -> None:
@@ -100,23 +101,23 @@ class Deliverer:
             StoreUnavailable: the database cannot answer.
         """
         if not await self._renew_lease():
-            self._outside.metrics.webhook_behind(self._hook.name, 0.0)
+            self._tell_behind(None)
             return False
         found = [one for one in await self._outside.webhooks.progress() if one.name == self._hook.name]
-        now_ns = self._outside.clock.now_ns()
-        if not found or found[0].due_ns > now_ns:
+        if not found or found[0].due_ns > self._outside.clock.now_ns():
+            # It grows also while nothing is tried.
+            self._tell_behind(self._untaken)
             return False
         changes = await self._outside.store.changes(None, found[0].change_id, PAGE)
         if not changes:
-            self._outside.metrics.webhook_behind(self._hook.name, 0.0)
+            self._tell_behind(None)
             return await self._endings(found[0])
         progress: Progress | None = found[0]
         for change in changes:
             events = await events_of(change, self._outside.store) if self._concerns(change.gun) else []
             progress = await self._deliver(progress, [one for one in events if self._wants(one)])
             if progress is None:
-                seconds = now_ns / SECOND - change.created_at.timestamp()
-                self._outside.metrics.webhook_behind(self._hook.name, max(seconds, 0.0))
+                self._tell_behind(change)
                 return False
             progress = replace(progress, change_id=change.id)
             if events and not await self._outside.webhooks.move(progress, self._holder):
@@ -194,6 +195,13 @@ class Deliverer:
         taken = await self._outside.webhooks.take(self._hook.name, self._holder, now_ns, now_ns + LEASE)
         self._lease_ns = now_ns + LEASE if taken else 0
         return taken
+
+    def _tell_behind(self, untaken: Change | None) -> None:
+        """Show how old the change is that the receiver does not take; None: there is none, or it is not ours to tell."""
+        self._untaken = untaken
+        now = self._outside.clock.now_ns() / SECOND
+        seconds = 0.0 if untaken is None else max(now - untaken.created_at.timestamp(), 0.0)
+        self._outside.metrics.webhook_behind(self._hook.name, seconds)
 
     def _concerns(self, gun: str) -> bool:
         return not self._hook.gun_prefixes or gun.startswith(self._hook.gun_prefixes)

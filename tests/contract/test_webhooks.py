@@ -7,6 +7,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -113,6 +114,12 @@ class House:
             if not await deliverer.step():
                 return
 
+    def behind(self) -> float:
+        """Seconds, as shown."""
+        found = re.search(r'webhook_behind_seconds{webhook="ci"} (\S+)', self.metrics.exposition().decode())
+        assert found is not None
+        return float(found[1])
+
     def counted(self, outcome: str) -> float:
         """Deliveries with that outcome."""
         sample = f'notary_server_webhook_deliveries_total{{outcome="{outcome}",webhook="ci"}} '
@@ -174,6 +181,10 @@ async def test_what_is_not_taken_is_tried_again_later(house: House, status: int)
     assert [event["subject"] for event in house.receiver.got] == ["a"]
     (progress,) = await house.webhooks.progress()
     assert progress.tries == 1
+    real = (await house.store.changes(None, 0, 1))[0].created_at.timestamp()
+    house.time.now = int((real + 77) * 1e9)
+    deliverer._tell_behind(deliverer._untaken)
+    assert 76 <= house.behind() <= 78
     house.time.now = progress.due_ns
     await house.deliver(deliverer)
     (progress,) = await house.webhooks.progress()
@@ -181,6 +192,7 @@ async def test_what_is_not_taken_is_tried_again_later(house: House, status: int)
     house.time.now = progress.due_ns
     await house.deliver(deliverer)
     assert house.receiver.taken == ["published a", "published b"]
+    assert house.behind() == 0.0
     assert {event["id"] for event in house.receiver.got[:3]} == {house.receiver.got[0]["id"]}
     assert (house.counted("failed"), house.counted("delivered")) == (2, 2)
 
