@@ -20,12 +20,14 @@ class Reset:
     Attributes:
         report: the repository as `repo show` tells it.
         rows: stored files.
+        standard: whether it held TUF 1.0 metadata.
     """
 
     gun: str
     dry_run: bool
     rows: int
     report: Mapping[str, Any]
+    standard: bool
 
     @property
     def tags(self) -> list[str]:
@@ -44,7 +46,7 @@ class Reset:
                 for entry in self.report["delegations"]
             ],
             "tags": self.report["tags"],
-            "next": {who: list(steps) for who, steps in steps_of(self.gun).items()},
+            "next": {who: list(steps) for who, steps in steps_of(self.gun, standard=self.standard).items()},
         }
 
     def as_text(self) -> str:
@@ -60,21 +62,36 @@ class Reset:
         if self.tags:
             more = f" and {len(self.tags) - SHOWN} more; --json names all" if len(self.tags) > SHOWN else ""
             lines += ["", f"Tags that were signed: {', '.join(map(printable, self.tags[:SHOWN]))}{more}"]
-        for who, steps in steps_of(self.gun).items():
+        for who, steps in steps_of(self.gun, standard=self.standard).items():
             lines += ["", f"{who}:", *(f"  {step}" for step in steps)]
         return "\n".join(lines)
 
 
-def steps_of(gun: str) -> Mapping[str, Sequence[str]]:
-    """For each kind of user what to do, once the repository was published anew; names are quoted, for they are other people's."""
+def steps_of(gun: str, *, standard: bool) -> Mapping[str, Sequence[str]]:
+    """For each kind of user what to do, once the repository was published anew; names are quoted, for they are other people's.
+
+    Args:
+        standard: whether it held TUF 1.0 metadata, which has other users.
+    """
     name = shlex.quote(printable(gun))
+    telling = "tell all of the following the new root key, by a way that they trust: nothing else tells it from an attack"
+    if standard:
+        return {
+            "The owner": (
+                f"publish root and targets anew, with the keys that /v2/{name}/_trust/tuf/ROLE.key.json gives",
+                telling,
+            ),
+            "python-tuf and other clients": (
+                "remove the metadata directory, and begin with the new root as the first one",
+            ),
+        }
     cached = f"~/.docker/trust/tuf/{name}"
     return {
         "The owner": (
             f"rm -r {cached}",
             f"notary init -p {name}, or sign any tag: DOCKER_CONTENT_TRUST=1 docker push {name}:TAG",
             "sign every tag again that is to stay, and give signers their delegations again",
-            "tell everybody below the new root key, by a way that they trust: nothing else tells it from an attack",
+            telling,
         ),
         "Who pulls or signs with docker, or uses notary": (
             f"rm -r {cached}; for notary the same below its -d directory",
@@ -86,8 +103,5 @@ def steps_of(gun: str) -> Mapping[str, Sequence[str]]:
         "Connaisseur": ("put the new root key into its configuration: it trusts that key and no other",),
         "Who pins with trust_pinning (notary, docker's clients)": (
             "replace the certificate ID or CA in the configuration",
-        ),
-        "python-tuf and other clients of TUF 1.0": (
-            "remove the metadata directory, and begin with the new root as the first one",
         ),
     }

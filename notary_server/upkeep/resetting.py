@@ -7,7 +7,8 @@ from notary_server.inspection.whole import opened
 from notary_server.repository_report import read_repository
 from notary_server.storage import put_away
 from notary_server.storage.sql_store import SqlStore
-from notary_server.tuf.names import Gun
+from notary_server.tuf.names import ROOT, Gun
+from notary_server.tuf10.names import is_standard
 
 from .reset import Reset
 
@@ -23,14 +24,16 @@ async def reset(target: DatabaseTarget, gun: str, now_ns: int | None) -> Reset |
     """
     name = Gun(gun)
     async with opened(target) as database:
-        report = await read_repository(SqlStore(database, 0), name)
+        store = SqlStore(database, 0)
+        report = await read_repository(store, name)
         if report is None:
             return None
+        standard = is_standard((await store.trust_state(name, ())).files.get(ROOT))
         if now_ns is None:
             rows = await put_away.count(database, name)
         else:
             rows = await put_away.put_away(database, name, now_ns)
-    return Reset(gun, now_ns is None, rows, report) if rows else None
+    return Reset(gun, now_ns is None, rows, report, standard) if rows else None
 
 
 async def undo(target: DatabaseTarget, gun: str) -> int:

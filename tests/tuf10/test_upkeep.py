@@ -72,3 +72,35 @@ def test_moved_as_a_file(stack: Stack, gun: str, tmp_path: Path, monkeypatch: py
     assert updater.get_targetinfo("file") is not None
     owner.add("more", b"content")
     server.publish(gun, {"targets": owner.next_targets()})
+
+
+def test_a_reset_repository_begins_anew_with_the_same_online_keys(
+    stack: Stack, gun: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another owner takes the name; versions go on, and what is printed is for users of TUF 1.0."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(stack.ca_file))
+    server = Server(stack.url, stack.ca_file)
+    owner = Owner(server, gun)
+    owner.first()
+    for number in range(3):
+        owner.add(f"file{number}", b"content")
+        server.publish(gun, {"targets": owner.next_targets()})
+    before = json.loads(server.file(gun, "timestamp.json"))["signed"]["version"]
+    keys = {role: server.online_key(gun, role).keyid for role in ("snapshot", "timestamp")}
+    command = (sys.executable, "-m", "notary_server", "repo", "reset", gun, "--yes", "--json")
+    done = subprocess.run(
+        [*command, "--config", str(stack.server_config)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    told = json.loads(done.stdout)
+    assert sorted(told["next"]) == ["The owner", "python-tuf and other clients"]
+    assert [entry["tag"] for entry in told["tags"]] == ["file0", "file1", "file2"]
+    assert {role: server.online_key(gun, role).keyid for role in keys} == keys
+    successor = Owner(server, gun)
+    root = successor.first()
+    updater = server.updater(gun, tmp_path / "client", root)
+    updater.refresh()
+    assert json.loads(server.file(gun, "timestamp.json"))["signed"]["version"] > before
