@@ -56,6 +56,11 @@ _SILENT: Final = nullcontext(cast(Span, _Silent()))
 _tracer: Tracer | None = None
 
 
+def active() -> bool:
+    """Whether traces are made: for paths so hot that even what a span would say is not put together."""
+    return _tracer is not None
+
+
 def span(name: str, **attributes: str | int) -> AbstractContextManager[Span]:
     """The block is one piece of work of the request that is being answered; what nobody asked for is not told.
 

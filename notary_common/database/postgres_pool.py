@@ -41,6 +41,7 @@ class PostgresPool:
         self._taken: set[Any] = set()
         self._outdated: set[Any] = set()  # of those taken
         self._waits = 0
+        self._closed = False
 
     @property
     def use(self) -> PoolUse:
@@ -98,7 +99,10 @@ class PostgresPool:
         self.drop_resting()
 
     async def close(self) -> None:
-        """Close every connection, those in use after a short time."""
+        """Close every connection, those in use after a short time; nothing if that was done before."""
+        if self._closed:
+            return
+        self._closed = True
         held = 0
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT):

@@ -114,6 +114,8 @@ async def answer(
 
     `subject`: the name in the client's certificate, by which it is known where nothing else names it.
     """
+    if not tracing.active():
+        return await _answered(services, address, headers, client, subject, read_body, request_id)
     with tracing.request(
         address.operation or "Other",
         headers,

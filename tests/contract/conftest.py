@@ -38,9 +38,11 @@ async def engine(target: DatabaseTarget) -> AsyncIterator[AsyncEngine]:
 
 
 @pytest.fixture
-async def database(engine: AsyncEngine, target: DatabaseTarget) -> Database:
+async def database(engine: AsyncEngine, target: DatabaseTarget) -> AsyncIterator[Database]:
     """The same database as a store sees it."""
-    return open_database(target)
+    opened = open_database(target)
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture
