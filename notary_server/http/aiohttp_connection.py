@@ -78,7 +78,8 @@ class AiohttpConnection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Bound what is kept of a header that does not end: aiohttp bounds each of its fields only."""
-        if self._waiter is not None:
+        # A waiter that is done has been given a header: what follows is the body, for which there are other bounds.
+        if self._waiter is not None and not self._waiter.done():
             self._header_bytes += len(data)
             if self._header_bytes > limits.MAX_HEADER_BYTES + len(data):
                 self.force_close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import http.client
 import json
 import socket
 
@@ -160,3 +162,31 @@ def test_an_idle_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
         assert RawReply(connection.recv(65536)).status == 200
         connection.sendall(b"GET /v2/ HTTP/1.1\r\n")
         assert read_all(connection) == b""
+
+
+def test_a_body_that_arrives_in_pieces_is_no_header_without_end(server: Running) -> None:
+    """On a kept connection, as of a proxy, many pieces of the second upload come before anybody begins to answer it."""
+    body = b"x" * (2 << 20)
+    head = f"POST {TARGET} HTTP/1.1\r\nHost: x\r\n{FORM}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with server.connect() as client:
+        client.sendall(head + body)
+        assert read_answer(client) == 400
+
+        async def arrive() -> None:
+            (connection,) = (one for one in server.server._aiohttp.connections if one.transport is not None)
+            # aiohttp does not tell that it waits.
+            while connection._waiter is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            for piece in (head, *(body[start : start + 65536] for start in range(0, len(body), 65536))):
+                connection.data_received(piece)
+
+        server.call(arrive())
+        assert read_answer(client) == 400
+
+
+def read_answer(client: socket.socket) -> int:
+    """The status of the next answer, which is read whole."""
+    answer = http.client.HTTPResponse(client)
+    answer.begin()
+    answer.read()
+    return answer.status
