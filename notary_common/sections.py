@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field
 
 from .config import Problem, Section
-from .values import File, Secret, TcpAddress, Text, between, duration, one_of, shown, text
+from .values import File, Secret, TcpAddress, Text, between, duration, one_of, text, web_address
 
 LEVELS = ("debug", "info", "warning", "warn", "error", "fatal", "panic")
 
@@ -69,17 +68,7 @@ class Management(Section):
 
 
 def _endpoint(value: object) -> str:
-    address = text(value)
-    try:
-        parts = urlsplit(address)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if "@" in address:
-        raise ValueError("holds a name or password, which is not used; write http://host:4318/v1/traces")
-    if not host or parts.scheme not in {"https", "http"}:
-        raise ValueError(f'is "{shown(address)}"; write http://host:4318/v1/traces, or https')
-    return address
+    return web_address(value, "http://host:4318/v1/traces")[0]
 
 
 class Tracing(Section):

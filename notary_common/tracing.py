@@ -52,7 +52,8 @@ class _Silent:
         """Nobody listens."""
 
 
-_SILENT: Final = nullcontext(cast(Span, _Silent()))
+SILENT: Final = nullcontext(cast(Span, _Silent()))
+"""The span of work that nobody is told of."""
 _tracer: Tracer | None = None
 
 
@@ -67,7 +68,7 @@ def span(name: str, **attributes: str | int) -> AbstractContextManager[Span]:
     An exception is told by its class alone.
     """
     if _tracer is None or not _inside():
-        return _SILENT
+        return SILENT
     return _span(_tracer, name, "INTERNAL", None, attributes)
 
 
@@ -76,7 +77,7 @@ def call(
 ) -> AbstractContextManager[Span]:
     """The block asks somebody else, who goes on with the trace by what is added to the `fields` of the request."""
     if _tracer is None or not _inside():
-        return _SILENT
+        return SILENT
     return _calling(_tracer, name, fields, attributes)
 
 
@@ -89,7 +90,7 @@ def request(
         trusted: whether the sender may say which trace it belongs to, and that it is kept.
     """
     if _tracer is None:
-        return _SILENT
+        return SILENT
     return _answering(_tracer, name, fields if trusted else {}, attributes)
 
 

@@ -13,7 +13,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, InstanceOf, SecretStr, ValidationInfo
 
@@ -43,6 +44,25 @@ class Listen:
             return f"unix://{self.socket}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
+
+
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Hosts that are this machine."""
+
+
+def web_address(value: object, example: str) -> tuple[str, str, str]:
+    """An address with its scheme and host. A name or password in it is refused, and not shown."""
+    address = text(value)
+    if "@" in address.partition("?")[0]:
+        raise ValueError(f"holds a name or password, which is not used; write {example}")
+    try:
+        parts = urlsplit(address)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in {"https", "http"}:
+        raise ValueError(f'is "{shown(address.partition("?")[0])}"; write {example}')
+    return address, parts.scheme, host
 
 
 def text(value: object) -> str:

@@ -23,10 +23,11 @@ from notary_common.tracing import traced, tracing
 from notary_common.values import Listen
 
 from .auth.token_access import TokenAccess
+from .background import running
 from .certificates import Certificates, listening_tls, open_certificates
 from .config import ServerConfig, TrustService
 from .config.audit import Audit
-from .expiry.scanner import scanning
+from .expiry.scanner import Scanner
 from .http.audit import AuditLog
 from .http.caching import CachePolicy
 from .http.call import Services, Settings
@@ -41,8 +42,8 @@ from .operations.context import Context
 from .operations.health import CHECKS, DATABASE, check
 from .part_metrics import PartMetrics
 from .ports import RemoteSigner
-from .refresher import refreshing
-from .retirer import retiring
+from .refresher import Refresher
+from .retirer import Retirer
 from .signing.local_signer import LocalSigner
 from .signing.remote_signer import HttpSigner
 from .signing.transport import Endpoint
@@ -184,9 +185,12 @@ async def open_services(
             services.health.watching(CHECKS, lambda: check(context), partial(tell_health, metrics))
         )
         await opened.enter_async_context(certificates.watcher.running())
-        await opened.enter_async_context(refreshing(context, SqlRenewals(database), services.metrics))
-        await opened.enter_async_context(retiring(context, SqlRetirements(database), services.metrics))
-        await opened.enter_async_context(scanning(database, context.clock, services.metrics))
+        for worker in (
+            Refresher(context, SqlRenewals(database), metrics),
+            Retirer(context, SqlRetirements(database), metrics),
+            Scanner(database, context.clock, metrics),
+        ):
+            await opened.enter_async_context(running(worker))
         await opened.enter_async_context(
             delivering(
                 config.notifications,

@@ -6,16 +6,14 @@ the last word (docs/design/freshness.md).
 
 from __future__ import annotations
 
-import asyncio
 import random
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from notary_common.log import get_logger
 
+from .background import Background
 from .errors import SignerUnavailable, StoreUnavailable
 from .metrics import OVERDUE_REASONS, Metrics
 from .operations.context import Context
@@ -43,16 +41,16 @@ REST: Final = 86_400 * SECOND
 _log = get_logger()
 
 
-class Refresher:
+class Refresher(Background):
     """The sweeps of one process."""
 
     def __init__(self, context: Context, renewals: Renewals, metrics: Metrics) -> None:
         """Nothing happens before `run` or `sweep`."""
+        super().__init__()
         self._context = context
         self._renewals = renewals
         self._metrics = metrics
         self._holder = secrets.token_hex(16)
-        self._stopping = asyncio.Event()
         self._overdue: Counter[str] = Counter()
         self._strikes = 0
 
@@ -67,10 +65,6 @@ class Refresher:
             except Exception:  # noqa: BLE001 - a refresher that died would let everything expire
                 _log.exception("the sweep for renewals failed")
             await self._pause(INTERVAL)
-
-    def stop(self) -> None:
-        """End `run` and `sweep` after the renewal under way: what is signed is stored, and its lease given back."""
-        self._stopping.set()
 
     async def sweep(self) -> None:
         """Look at every repository once and renew what is due.
@@ -154,19 +148,3 @@ class Refresher:
         if found != self._overdue:
             _log.warning("renewals are overdue" if found else "renewals are up to date again", **found)
         self._overdue = found
-
-    async def _pause(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
-
-
-@asynccontextmanager
-async def refreshing(context: Context, renewals: Renewals, metrics: Metrics) -> AsyncIterator[Refresher]:
-    """Run a refresher while the block runs; at its end, wait for the renewal under way."""
-    refresher = Refresher(context, renewals, metrics)
-    running = asyncio.create_task(refresher.run())
-    try:
-        yield refresher
-    finally:
-        refresher.stop()
-        await running

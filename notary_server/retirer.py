@@ -6,15 +6,13 @@ Every process looks; the database lets one of them have a key, and keeps the key
 
 from __future__ import annotations
 
-import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from notary_common.log import get_logger
 
+from .background import Background
 from .errors import NotaryError, StoreUnavailable, Unavailable
 from .metrics import Metrics
 from .operations.context import Context
@@ -37,16 +35,16 @@ LONGEST_DELAY: Final = 86_400
 _log = get_logger()
 
 
-class Retirer:
+class Retirer(Background):
     """The looks of one process."""
 
     def __init__(self, context: Context, retirements: Retirements, metrics: Metrics) -> None:
         """Nothing happens before `run` or `look`."""
+        super().__init__()
         self._context = context
         self._retirements = retirements
         self._metrics = metrics
         self._holder = secrets.token_hex(16)
-        self._stopping = asyncio.Event()
 
     async def run(self) -> None:
         """Look until `stop` is called."""
@@ -60,10 +58,6 @@ class Retirer:
                 _log.exception("the look for keys to retire failed")
             # From half on, so that processes started at once spread.
             await self._pause(wait * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
-
-    def stop(self) -> None:
-        """End `run` and `look` after the key under way."""
-        self._stopping.set()
 
     async def look(self) -> bool:
         """Have every key retired that is due; False if the signer could not be asked.
@@ -107,19 +101,3 @@ class Retirer:
             _log.info("a key that no root lists any more was retired", gun=key.gun, key_id=key.key_id)
         await self._retirements.settle(key, self._holder)
         return True
-
-    async def _pause(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
-
-
-@asynccontextmanager
-async def retiring(context: Context, retirements: Retirements, metrics: Metrics) -> AsyncIterator[Retirer]:
-    """Run a retirer while the block runs; at its end, wait for the key under way."""
-    retirer = Retirer(context, retirements, metrics)
-    running = asyncio.create_task(retirer.run())
-    try:
-        yield retirer
-    finally:
-        retirer.stop()
-        await running

@@ -126,7 +126,10 @@ ROOMS = (
     _pure("notary_server.expiry.ends", *_server("inspection.examine", "tuf")),
     Room(
         "notary_server.expiry",
-        (*_server("inspection", "tuf", "tuf10", "storage", "ports", "errors", "metrics"), "notary_common"),
+        (
+            *_server("background", "inspection", "tuf", "tuf10", "storage", "ports", "errors", "metrics"),
+            "notary_common",
+        ),
         forbidden=frozenset({"aiohttp", "sqlalchemy"}),
     ),
     *(

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from notary_common.table import printable
 from notary_server.inspection.tally import SHOWN
+from notary_server.tuf.names import TIMESTAMP
 
 from .keys import Lacking
 
@@ -87,20 +88,29 @@ class Imported:
                 "an archive has no private keys: without them these repositories can be read until their timestamps "
                 "expire, and not be published to; start the signer and run this again",
             ]
-        if not self.lacking:
-            return []
-        lines = [
-            f"an archive has no private keys, and this server's signer does not hold those of {len(self.lacking)} "
-            "repositories:",
-            "until it does they can be read until their timestamps expire, and not be published to. Bring the keys",
-            "(docs/operations/backup.md), or have their owners do this with the root key:",
-        ]
-        for gun, some in list(self.lacking.items())[:SHOWN]:
+        without = {
+            gun: some for gun, some in self.lacking.items() if any(one.role == TIMESTAMP for one in some)
+        }
+        others = len(self.lacking) - len(without)
+        lines: list[str] = []
+        if without:
+            lines += [
+                f"an archive has no private keys, and this server's signer does not hold those of {len(without)} repositories:",
+                "until it does they can be read until their timestamps expire, and not be published to. Bring the keys",
+                "(docs/operations/backup.md), or have their owners do this with the root key:",
+            ]
+        for gun, some in list(without.items())[:SHOWN]:
             for lack in some:
                 keys = ", ".join(lack.key_ids)
                 lines.append(f"  {printable(f'{gun}: {lack.role} key {keys}')}")
                 lines.append(f"    {printable(lack.advice)}")
-        return [*lines, *_more(len(self.lacking))]
+        lines += _more(len(without))
+        if others:
+            lines.append(
+                f"of {others} repositories the signer does not hold the snapshot key alone: mostly their owners hold it, and "
+                "go on signing; --json names them"
+            )
+        return lines
 
 
 def _more(number: int) -> list[str]:

@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from notary_common.durable import sync_folder
+
 from . import format as form
 from .format import END, BadArchive, Entry, Index
 from .reading import Archive, Place
@@ -92,7 +94,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
             os.fsync(number)
             # Unlike a renaming, a link takes nobody's place.
             os.link(name, path)
-            _sync(path.parent)
+            sync_folder(path.parent)
     finally:
         with suppress(OSError):  # What could not be written is told of already.
             file.close()
@@ -106,11 +108,3 @@ def _written() -> Iterator[None]:
         yield
     except OSError as error:
         raise CannotWrite(f"the archive cannot be written: {error.strerror or error}") from error
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from pathlib import Path
-from typing import Any
 
 import click
 
 from notary_common.command import config_option, stop
 
 from . import PROGRAM
+from .span import Span
 from .stored import stored
-
-_SPAN = re.compile(r"([0-9]{1,5})([dy])")
-_DAYS = {"d": 1, "y": 365}
-
-
-class _Span(click.ParamType[int]):
-    """A time ahead, `90d` or `3y`; in days."""
-
-    name = "span"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number of days."""
-        found = _SPAN.fullmatch(value)
-        if found is None:
-            self.fail(f"{value!r}: write days or years, such as 90d or 3y", param, ctx)
-        return int(found[1]) * _DAYS[found[2]]
 
 
 @click.group()
@@ -47,7 +30,7 @@ def expiry() -> None:
 @click.option(
     "--within",
     "days",
-    type=_Span(),
+    type=Span(),
     default="90d",
     show_default=True,
     metavar="TIME",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from types import ModuleType
@@ -14,27 +13,14 @@ import click
 from notary_common.command import config_option, stop
 
 from . import PROGRAM
+from .span import Span
 from .stored import stored
 
 if TYPE_CHECKING:
     from ..inspection.examine import Finding
 
-_DAYS = re.compile(r"([0-9]{1,5})d")
 gun_argument = click.argument("gun", required=False)
 all_option = click.option("--all", "every", is_flag=True, help="All repositories.")
-
-
-class _Days(click.ParamType[int]):
-    """A number of days, at least one, written `30d`."""
-
-    name = "days"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number."""
-        found = _DAYS.fullmatch(value)
-        if found is None or int(found[1]) < 1:
-            self.fail(f"{value!r}: write days, at least one, such as 30d", param, ctx)
-        return int(found[1])
 
 
 @click.command()
@@ -76,7 +62,7 @@ def verify(config_file: Path, gun: str | None, every: bool, as_json: bool) -> No
 @click.option(
     "--older-than",
     "days",
-    type=_Days(),
+    type=Span(at_least=1),
     default="30d",
     show_default=True,
     metavar="DAYS",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Final
-from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, ValidationInfo
 
 from notary_common.config import Problem, Section, kind
 from notary_common.values import (
+    LOOPBACK,
     File,
     Flag,
     Text,
@@ -19,6 +19,7 @@ from notary_common.values import (
     gun_prefixes,
     shown,
     text,
+    web_address,
 )
 
 from ..auth.token.algorithms import ALGORITHMS, DEFAULT_ALGORITHMS
@@ -27,7 +28,6 @@ from .entries import entries
 MAX_ISSUERS: Final = 20
 """Token services that one server believes; a list that is longer is a mistake."""
 _KEYS: Final = ("rootcertbundle", "jwks_file", "jwks_url")
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def _auth_type(value: object) -> str:
@@ -45,17 +45,8 @@ def _realm(value: object) -> str:
 
 
 def _jwks_url(value: object) -> str:
-    address = text(value)
-    try:
-        parts = urlsplit(address)
-        host = parts.hostname
-    except ValueError:
-        host = None
-    if "@" in address.partition("?")[0]:
-        raise ValueError("holds a name or password, which is not used; write https://host/path")
-    if not host or parts.scheme not in {"https", "http"}:
-        raise ValueError(f'is "{shown(address.partition("?")[0])}"; write https://host/path')
-    if parts.scheme == "http" and host not in _LOOPBACK:
+    address, scheme, host = web_address(value, "https://host/path")
+    if scheme == "http" and host not in LOOPBACK:
         raise ValueError(
             "is plain http, over which anybody on the way can hand out keys; write https:// (with jwks_ca_file for "
             "a CA of your own), or use jwks_file"

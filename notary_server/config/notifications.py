@@ -6,12 +6,11 @@ import base64
 import binascii
 from pathlib import Path
 from typing import Annotated, Final, Literal, get_args
-from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, ValidationInfo
 
 from notary_common.config import Section, kind
-from notary_common.values import File, GunPrefixes, Text, duration, pin_file, shown, text
+from notary_common.values import LOOPBACK, File, GunPrefixes, Text, duration, pin_file, shown, web_address
 
 from .entries import entries
 
@@ -19,7 +18,6 @@ Happening = Literal["published", "deleted", "keys-rotated", "expiring"]
 HAPPENINGS: Final[tuple[Happening, ...]] = get_args(Happening)
 MAX_WEBHOOKS: Final = 50
 """Each is worked on by itself; whoever has more receivers puts a broker behind one."""
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _PREFIX: Final = "whsec_"
 
 
@@ -42,17 +40,8 @@ def read_secret(path: Path) -> bytes:
 
 
 def _url(value: object) -> str:
-    address = text(value)
-    try:
-        parts = urlsplit(address)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if "@" in address:
-        raise ValueError("holds a name or password; write https://host/path")
-    if not host or parts.scheme not in {"https", "http"}:
-        raise ValueError(f'is "{shown(address.partition("?")[0])}"; write https://host/path')
-    if parts.scheme == "http" and host not in _LOOPBACK:
+    address, scheme, host = web_address(value, "https://host/path")
+    if scheme == "http" and host not in LOOPBACK:
         raise ValueError(
             "is plain http to another machine; write https:// (with ca_file for a CA of your own)"
         )

@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from notary_common.database import Database, DatabaseError
 from notary_common.log import get_logger
+from notary_server.background import Background
 from notary_server.errors import StoreUnavailable
 from notary_server.inspection.holdings import REPOSITORIES_AT_ONCE, Holding, read_holdings
 from notary_server.metrics import Metrics
@@ -43,17 +42,17 @@ WITHIN: Final = {"0d": 0, "7d": 7 * DAY, "30d": 30 * DAY, "90d": 90 * DAY, "365d
 _log = get_logger()
 
 
-class Scanner:
+class Scanner(Background):
     """The looks of one process."""
 
     def __init__(self, database: Database, clock: Clock, metrics: Metrics) -> None:
         """Nothing happens before `run` or `look`."""
+        super().__init__()
         self._database = database
         self._expiries = SqlExpiries(database)
         self._clock = clock
         self._metrics = metrics
         self._holder = secrets.token_hex(16)
-        self._stopping = asyncio.Event()
 
     async def run(self) -> None:
         """Look until `stop` is called."""
@@ -66,10 +65,6 @@ class Scanner:
             except Exception:  # noqa: BLE001 - forecasts would stand still for ever
                 _log.exception("the look for what expires failed")
             await self._pause(LOOK * random.uniform(0.9, 1.1))  # noqa: S311 - no secret
-
-    def stop(self) -> None:
-        """End `run` and `look` after the page under way."""
-        self._stopping.set()
 
     async def look(self) -> None:
         """Scan if it is due and nobody does, then count.
@@ -117,25 +112,9 @@ class Scanner:
         noted = await asyncio.to_thread(_noted, found)
         await self._expiries.note(noted, newest)
 
-    async def _pause(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
-
 
 def _noted(found: list[Holding]) -> dict[str, list[Noted]]:
     return {
         holding.stored.gun: [Noted(end.kind, end.role, end.ends_ns) for end in ends(holding.stored)]
         for holding in found
     }
-
-
-@asynccontextmanager
-async def scanning(database: Database, clock: Clock, metrics: Metrics) -> AsyncIterator[Scanner]:
-    """Run a scanner while the block runs; at its end, wait for the page under way."""
-    scanner = Scanner(database, clock, metrics)
-    running = asyncio.create_task(scanner.run())
-    try:
-        yield scanner
-    finally:
-        scanner.stop()
-        await running

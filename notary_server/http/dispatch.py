@@ -114,62 +114,51 @@ async def answer(
 
     `subject`: the name in the client's certificate, by which it is known where nothing else names it.
     """
-    if not tracing.active():
-        return await _answered(services, address, headers, client, subject, read_body, request_id)
-    with tracing.request(
-        address.operation or "Other",
-        headers,
-        trusted=services.settings.trust_client_traces,
-        gun=address.gun,
-        role=address.role,
-        request_id=request_id,
-    ) as told:
-        outcome = await _answered(services, address, headers, client, subject, read_body, request_id)
-        told.set_attribute("http.response.status_code", outcome.answer.status)
-        return outcome
-
-
-async def _answered(
-    services: Services,
-    address: Address,
-    headers: Mapping[str, str],
-    client: str,
-    subject: str,
-    read_body: Callable[[], Awaitable[bytes]],
-    request_id: str,
-) -> Outcome:
-    gun, wanted = address.gun, address.wanted
-    try:
-        identity = ANONYMOUS if wanted is None else await services.access.authorize(wanted, headers)
-        if subject and not identity.name:
-            identity = Identity(subject)
-        found = await address.handler(
-            Call(
-                services=services,
-                gun=gun,
-                role=address.role,
-                selector=address.selector,
-                query=address.query,
-                headers=headers,
-                identity=identity,
-                client=client,
-                request_id=request_id,
-                read_body=read_body,
+    with (
+        tracing.SILENT
+        if not tracing.active()
+        else tracing.request(
+            address.operation or "Other",
+            headers,
+            trusted=services.settings.trust_client_traces,
+            gun=address.gun,
+            role=address.role,
+            request_id=request_id,
+        ) as told
+    ):
+        gun, wanted = address.gun, address.wanted
+        try:
+            identity = ANONYMOUS if wanted is None else await services.access.authorize(wanted, headers)
+            if subject and not identity.name:
+                identity = Identity(subject)
+            found = await address.handler(
+                Call(
+                    services=services,
+                    gun=gun,
+                    role=address.role,
+                    selector=address.selector,
+                    query=address.query,
+                    headers=headers,
+                    identity=identity,
+                    client=client,
+                    request_id=request_id,
+                    read_body=read_body,
+                )
             )
-        )
-    except NotaryError as error:
-        if isinstance(error, Unauthorized) and wanted is not None:
-            services.metrics.access_refusal(error.reason)
-            access_refused(services.audit, wanted, headers, client, request_id, error)
-        if error.status >= 500:
-            # The cause is for operators alone: clients get `message`.
-            cause = "" if error.__cause__ is None else str(error.__cause__)
-            _log.error("request failed", code=error.code, reason=error.message, cause=cause, gun=gun)
-        found = render(error) if error.code != "UNKNOWN" else render_unknown(request_id)
-    except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer and the log gets the rest
-        _log.exception("request failed: a defect of this server", gun=gun)
-        found = render_unknown(request_id)
-    return Outcome(found, address.operation)
+        except NotaryError as error:
+            if isinstance(error, Unauthorized) and wanted is not None:
+                services.metrics.access_refusal(error.reason)
+                access_refused(services.audit, wanted, headers, client, request_id, error)
+            if error.status >= 500:
+                # The cause is for operators alone: clients get `message`.
+                cause = "" if error.__cause__ is None else str(error.__cause__)
+                _log.error("request failed", code=error.code, reason=error.message, cause=cause, gun=gun)
+            found = render(error) if error.code != "UNKNOWN" else render_unknown(request_id)
+        except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer and the log gets the rest
+            _log.exception("request failed: a defect of this server", gun=gun)
+            found = render_unknown(request_id)
+        told.set_attribute("http.response.status_code", found.status)
+        return Outcome(found, address.operation)
 
 
 def bad_request() -> Answer:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from notary_common.database import Database, DatabaseConflict, Query, among
 
 from .errors import store_errors
+from .leases import taken
 from .schema import METADATA, TUF_FILES
 
 EXPIRIES: Final = sa.Table(
@@ -219,12 +220,7 @@ class SqlExpiries:
     async def take(self, holder: str, now_ns: int, until_ns: int) -> bool:
         """Whether `holder` has the lease until then; False while another has it, and after a scan until the next is due."""
         values = {"mine": holder, "taker": holder, "now_ns": now_ns, "until": until_ns}
-        with store_errors():
-            try:
-                async with self._database.transaction() as session:
-                    return await session.run(_TAKE, **values) == 1
-            except DatabaseConflict:
-                return False
+        return await taken(self._database, _TAKE, **values)
 
     async def finish(self, holder: str, finished_ns: int, until_ns: int) -> None:
         """Note that `holder` has looked at everything, and let nobody begin before `until_ns`."""

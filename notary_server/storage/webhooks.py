@@ -9,9 +9,10 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
-from notary_common.database import Database, DatabaseConflict, Dialect, Query
+from notary_common.database import Database, Dialect, Query
 
 from .errors import store_errors
+from .leases import taken
 from .schema import METADATA
 
 WEBHOOKS: Final = sa.Table(
@@ -148,12 +149,7 @@ class SqlWebhooks:
     async def take(self, name: str, holder: str, now_ns: int, until_ns: int) -> bool:
         """Whether `holder` may deliver until then."""
         values = {"named": name, "mine": holder, "taker": holder, "now_ns": now_ns, "until": until_ns}
-        with store_errors():
-            try:
-                async with self._database.transaction() as session:
-                    return await session.run(_TAKE, **values) == 1
-            except DatabaseConflict:
-                return False
+        return await taken(self._database, _TAKE, **values)
 
     async def move(self, to: Progress, holder: str, letter: DeadLetter | None = None) -> bool:
         """Note how far it has come, and with it the event that is given up, if one is; False if another has the lease."""

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from notary_common.durable import sync_folder
 from notary_signer.errors import StartRefused
 from notary_signer.ports import AuditEvent
 
@@ -162,7 +163,7 @@ class AuditFile:
             raise StartRefused(f"audit.file: others may write to {self._path}; run: chmod 600 {self._path}")
         self._size = info.st_size
         if fresh:
-            _sync_directory(self._path.parent)
+            sync_folder(self._path.parent)
 
     def _in_place(self) -> bool:
         try:
@@ -227,7 +228,7 @@ class AuditFile:
             file.write(fragment)
             file.flush()
             os.fsync(file.fileno())
-        _sync_directory(self._path.parent)
+        sync_folder(self._path.parent)
         self._size -= len(fragment)
         os.ftruncate(self._descriptor, self._size)
         os.fsync(self._descriptor)
@@ -303,11 +304,3 @@ def _locked(path: Path, wait: float) -> int:
             time.sleep(LOCK_RETRY)
         else:
             return descriptor
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

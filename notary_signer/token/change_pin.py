@@ -8,6 +8,8 @@ from pathlib import Path
 
 from pkcs11.exceptions import PKCS11Error
 
+from notary_common.durable import sync_folder
+
 from .initialise import new_pin_problem, ready_token
 from .native import CallFailed
 from .pin import read_pin, wiped
@@ -56,7 +58,7 @@ def change_pin(settings: TokenSettings, new: bytearray) -> str:
             ) from None
     try:
         fresh.replace(path)
-        _sync(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise TokenProblem(
             f"the token has the new PIN, but {path} could not be replaced ({error.strerror}): the PIN is in {fresh}; "
@@ -78,18 +80,10 @@ def _write(fresh: Path, pin: bytearray, path: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        _sync(fresh.parent)
+        sync_folder(fresh.parent)
     except OSError as error:
         with suppress(OSError):
             fresh.unlink()
         raise TokenProblem(
             f"cannot write {fresh} ({error.strerror}), so {path} could not be replaced either; nothing was changed"
         ) from None
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -17,12 +17,13 @@ from notary_common import migrate
 from notary_common.database import Database, DatabaseTarget, open_database, parse_url
 from notary_common.database.engine import create_engine
 from notary_server import refresher as module
+from notary_server.background import running
 from notary_server.errors import SignerRefused, SignerUnavailable, StoreUnavailable
 from notary_server.metrics import Metrics
 from notary_server.operations import read_metadata
 from notary_server.operations.context import Context
 from notary_server.operations.publish import publish
-from notary_server.refresher import Refresher, refreshing
+from notary_server.refresher import Refresher
 from notary_server.signing.local_signer import LocalSigner
 from notary_server.storage.renewals import SqlRenewals
 from notary_server.storage.sql_store import SqlStore
@@ -344,9 +345,9 @@ async def test_the_end_waits_for_the_renewal_under_way(region: Region, instance:
     region.clock.ahead_ns = 10 * DAY
     region.signer.holding.clear()
     with first_at_once():
-        async with refreshing(instance.context, instance.renewals, instance.metrics) as running:
+        async with running(Refresher(instance.context, instance.renewals, instance.metrics)) as worker:
             await until(lambda: bool(region.signer.signed))
-            running.stop()
+            worker.stop()
             region.signer.holding.set()
     assert region.signer.signed.total() == 1
     page = await instance.renewals.page("", 10)
@@ -360,7 +361,7 @@ async def test_the_refresher_outlives_a_database_that_fails(region: Region, inst
     region.clock.ahead_ns = 10 * DAY
     renewals = Failing(instance.renewals, failures=2)
     with first_at_once():
-        async with refreshing(instance.context, renewals, instance.metrics):
+        async with running(Refresher(instance.context, renewals, instance.metrics)):
             await until(lambda: bool(region.signer.signed))
     assert await instance.version(gun) == 2
 

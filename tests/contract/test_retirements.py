@@ -11,13 +11,14 @@ import pytest
 
 from notary_common.database import Database
 from notary_server import retirer as module
+from notary_server.background import running
 from notary_server.errors import HeadMoved, SignerRefused, SignerUnavailable, StoreUnavailable
 from notary_server.metrics import Metrics
 from notary_server.operations import delete_repository
 from notary_server.operations.context import Context
 from notary_server.operations.publish import publish
 from notary_server.ports import KeyChange, Retirement
-from notary_server.retirer import Retirer, retiring
+from notary_server.retirer import Retirer
 from notary_server.signing.local_signer import LocalSigner
 from notary_server.storage.retirements import SqlRetirements
 from notary_server.storage.sql_store import SqlStore
@@ -288,7 +289,7 @@ async def test_the_background_task_outlives_what_goes_wrong(
 
     monkeypatch.setattr(module, "INTERVAL", 0.01)
     monkeypatch.setattr(house.retirements, "due", due)
-    async with retiring(house.context, house.retirements, house.metrics):
+    async with running(Retirer(house.context, house.retirements, house.metrics)):
         for _ in range(2000):
             if not await house.signer.holds(owner):
                 break

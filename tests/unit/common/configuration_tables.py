@@ -14,6 +14,8 @@ from notary_server.tokens.config import TokensConfig
 from notary_signer.config import ENVIRONMENT_PREFIX as SIGNER_PREFIX
 from notary_signer.config import SignerConfig
 
+from .marked import between, replaced
+
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "configuration.md"
 TABLES: dict[str, tuple[type[BaseModel], str]] = {
     "server": (ServerConfig, SERVER_PREFIX),
@@ -31,22 +33,16 @@ def table(name: str) -> str:
 
 def documented(name: str, text: str) -> str:
     """The table that stands between the markers of `name` in `text`."""
-    return _parts(name, text)[1]
+    return between(f"keys of the {name}", text)
 
 
 def refreshed(text: str) -> str:
     """`text` with all tables as the code has them."""
-    for name in TABLES:
-        before, _, after = _parts(name, text)
-        text = before + table(name) + after
-    return text
-
-
-def _parts(name: str, text: str) -> tuple[str, str, str]:
-    begin, end = f"<!-- keys of the {name} -->\n", "\n<!-- end -->"
-    start = text.index(begin) + len(begin)
-    stop = text.index(end, start)
-    return text[:start], text[start:stop], text[stop:]
+    return replaced(
+        text,
+        [f"keys of the {name}" for name in TABLES],
+        lambda part: table(part.removeprefix("keys of the ")),
+    )
 
 
 def _row(leaf: Leaf, prefix: str) -> str:

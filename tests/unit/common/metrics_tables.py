@@ -14,6 +14,8 @@ from notary_server.tokens.metrics import Metrics as TokensMetrics
 from notary_signer import app as signer_app
 from notary_signer.metrics import Metrics as SignerMetrics
 
+from .marked import between, replaced
+
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "metrics.md"
 TABLES: Final = ("server", "signer", "token service")
 _SHOWN: Final = {"counter": "_total", "gauge": "", "histogram": "", "summary": ""}
@@ -75,15 +77,16 @@ def table(name: str) -> str:
 
 def documented(name: str, text: str) -> str:
     """The table that stands between the markers of `name` in `text`."""
-    return _parts(name, text)[1]
+    return between(f"metrics of the {name}", text)
 
 
 def refreshed(text: str) -> str:
     """`text` with all tables as the code has them."""
-    for name in TABLES:
-        before, _, after = _parts(name, text)
-        text = before + table(name) + after
-    return text
+    return replaced(
+        text,
+        [f"metrics of the {name}" for name in TABLES],
+        lambda part: table(part.removeprefix("metrics of the ")),
+    )
 
 
 def _families(name: str) -> list[Metric]:
@@ -101,13 +104,6 @@ def _labels(name: str, family: Metric) -> list[str]:
     if made is not None:
         return list(made)
     return sorted({label for sample in family.samples for label in sample.labels} - _PRIVATE)
-
-
-def _parts(name: str, text: str) -> tuple[str, str, str]:
-    begin, end = f"<!-- metrics of the {name} -->\n", "\n<!-- end -->"
-    start = text.index(begin) + len(begin)
-    stop = text.index(end, start)
-    return text[:start], text[start:stop], text[stop:]
 
 
 if __name__ == "__main__":
