@@ -5,7 +5,9 @@ from __future__ import annotations
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,10 +28,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("trust_server", played, indirect=True, scope="session")
 
 
-@pytest.fixture(scope="session")
-def sqlite_stack() -> Iterator[Stack]:
-    """Our server and signer over SQLite."""
-    stack = Stack(Path(tempfile.mkdtemp(prefix="notary-e2e-")))
+@contextmanager
+def throw_away_stack(**settings: Any) -> Iterator[Stack]:
+    """Our server and signer, over SQLite unless `settings` say otherwise; their folder is gone afterwards."""
+    stack = Stack(Path(tempfile.mkdtemp(prefix="notary-e2e-")), **settings)
     try:
         with stack:
             yield stack
@@ -38,16 +40,19 @@ def sqlite_stack() -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
+def sqlite_stack() -> Iterator[Stack]:
+    """Our server and signer over SQLite."""
+    with throw_away_stack() as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
 def postgres_stack() -> Iterator[Stack]:
     """Our server and signer over PostgreSQL."""
     with PostgresCluster.temporary() as cluster:
         databases = (cluster.create_database("notaryserver"), cluster.create_database("notarysigner"))
-        stack = Stack(Path(tempfile.mkdtemp(prefix="notary-e2e-")), databases=databases)
-        try:
-            with stack:
-                yield stack
-        finally:
-            stack.destroy()
+        with throw_away_stack(databases=databases) as stack:
+            yield stack
 
 
 @pytest.fixture(scope="session")

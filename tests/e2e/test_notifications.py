@@ -6,7 +6,6 @@ import base64
 import json
 import queue
 import secrets
-import tempfile
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import pytest
 
 from tests.support.stack import Stack
 
+from .conftest import throw_away_stack
 from .notary_cli import Person, TrustServer
 
 pytestmark = pytest.mark.e2e
@@ -67,19 +67,15 @@ def inbox() -> Iterator[Inbox]:
 
 
 @pytest.fixture
-def stack(inbox: Inbox) -> Iterator[Stack]:
+def stack(inbox: Inbox, tmp_path: Path) -> Iterator[Stack]:
     """Ours, with that receiver configured."""
-    folder = Path(tempfile.mkdtemp(prefix="notary-e2e-"))
-    secret = folder / "secret"
+    secret = tmp_path / "secret"
     secret.write_text("whsec_" + base64.b64encode(secrets.token_bytes(32)).decode())
     secret.chmod(0o600)
     hook = {"name": "ci", "url": inbox.url, "secret_file": str(secret), "gun_prefixes": ["example.com/"]}
-    made = Stack(folder / "stack", server_changes={"notifications": {"source": "test", "webhooks": [hook]}})
-    try:
-        with made:
-            yield made
-    finally:
-        made.destroy()
+    changes = {"notifications": {"source": "test", "webhooks": [hook]}}
+    with throw_away_stack(server_changes=changes) as made:
+        yield made
 
 
 def listened(stack: Stack, heard: queue.Queue[dict[str, Any]], ready: threading.Event) -> None:

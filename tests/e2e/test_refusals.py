@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 
 from tests.support.stack import Stack
 
-from .conftest import NewPerson
+from .conftest import NewPerson, throw_away_stack
 from .notary_cli import Person, TrustServer
 
 pytestmark = pytest.mark.e2e
@@ -95,12 +94,8 @@ def test_a_very_long_name(person: NewPerson, gun: str, length: int, taken: bool)
 @pytest.fixture
 def own_stack() -> Iterator[Stack]:
     """A stack for one test, which changes or breaks it."""
-    stack = Stack(Path(tempfile.mkdtemp(prefix="notary-e2e-")))
-    try:
-        with stack:
-            yield stack
-    finally:
-        stack.destroy()
+    with throw_away_stack() as stack:
+        yield stack
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from tests.support.stack import Daemon, Stack
 
+from .conftest import throw_away_stack
 from .notary_cli import Person, TrustServer
 
 pytestmark = pytest.mark.e2e
@@ -61,12 +61,8 @@ class House:
 @pytest.fixture(scope="module")
 def own_stack() -> Iterator[Stack]:
     """Over SQLite; others must not see how its databases go."""
-    stack = Stack(Path(tempfile.mkdtemp(prefix="notary-e2e-")))
-    try:
-        with stack:
-            yield stack
-    finally:
-        stack.destroy()
+    with throw_away_stack() as stack:
+        yield stack
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from notary_server.tokens.scopes import parse_scopes
 from tests.support.reference import Reference
 from tests.support.stack import Stack
 
+from .conftest import throw_away_stack
 from .notary_cli import Person, TrustServer
 
 pytestmark = pytest.mark.e2e
@@ -41,12 +42,8 @@ def _before(old: Reference) -> TrustServer:
 @pytest.fixture
 def mirror() -> Iterator[Stack]:
     """Ours over SQLite, with nothing in it."""
-    stack = Stack(Path(tempfile.mkdtemp(prefix="notary-e2e-")))
-    try:
-        with stack:
-            yield stack
-    finally:
-        stack.destroy()
+    with throw_away_stack() as stack:
+        yield stack
 
 
 @pytest.fixture

@@ -7,35 +7,12 @@ import os
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from notary_common import migrate
-from notary_common.database import parse_url
-from notary_server.cli import main
+from .repo_prompt import config, run
+
+__all__ = ["config"]
 
 pytestmark = pytest.mark.usefixtures("logging_restored")
-
-
-def run(*words: str) -> Result:
-    """`notary-server repo` with `words`."""
-    return CliRunner().invoke(main, ["repo", *words], prog_name="notary-server")
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> str:
-    """A server over an empty SQLite database."""
-    migrate.upgrade(parse_url("sqlite3", "new.db", tmp_path), "server", lambda _: None)
-    path = tmp_path / "server.json"
-    path.write_text(
-        json.dumps(
-            {
-                "server": {"http_addr": ":4443"},
-                "trust_service": {"type": "local"},
-                "storage": {"backend": "sqlite3", "db_url": "new.db"},
-            }
-        )
-    )
-    return str(path)
 
 
 def test_nothing_is_stored(config: str, tmp_path: Path) -> None:
