@@ -108,6 +108,9 @@ class MetadataStore(Protocol):
     async def put_away_root(self, gun: Gun) -> bytes | None:
         """The newest root of a repository that an operator has put away; None if none is."""
 
+    async def root_is_put_away(self, gun: Gun, sha256: Sha256Hex) -> bool:
+        """Whether the root with that digest is one that an operator has put away."""
+
     async def changes(self, gun: Gun | None, change_id: int, records: int) -> list[Change]:
         """Records oldest first; all repositories if `gun` is None.
 

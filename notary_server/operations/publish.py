@@ -28,6 +28,7 @@ from notary_server.tuf10.file import StandardFile
 from notary_server.tuf10.names import is_standard
 
 from . import publish_standard
+from .begun_anew import refuse_old_root
 from .context import Context
 from .off_loop import off_loop
 from .signing import sign_plan
@@ -121,6 +122,8 @@ async def _publish_once(context: Context, gun: Gun, all_uploads: Sequence[Upload
     state = await context.store.trust_state(gun, needed_roles(uploads))
     if is_standard(state.files.get(ROOT)):
         raise invalid("ErrValidation", "this repository holds TUF 1.0 metadata, as its first root did")
+    root = next((upload.data for upload in uploads if upload.role == ROOT), None)
+    await refuse_old_root(context, gun, state, root)
     stored = await _read_stored(context, state, uploads)
     # 2. Which of the keys that root gives to snapshot and timestamp the signer holds.
     wanted = online_keys(stored, uploads)

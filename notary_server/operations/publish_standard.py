@@ -17,6 +17,7 @@ from notary_server.tuf10.file import StandardFile
 from notary_server.tuf10.names import is_role, is_standard
 from notary_server.tuf10.publish import needed_roles, online_keys, plan
 
+from .begun_anew import refuse_old_root
 from .context import Context
 from .off_loop import off_loop
 from .signing import sign_plan
@@ -49,6 +50,7 @@ async def publish_once(
     state = await _look(context, gun, files)
     stored = _root(state)
     uploaded = next((file for file in files if file.role == ROOT), None)
+    await refuse_old_root(context, gun, state, None if uploaded is None else uploaded.data)
     wanted = online_keys(uploaded or stored)
     held = await context.signer.describe_keys(wanted) if wanted else {}
     now_ns = context.clock.now_ns()

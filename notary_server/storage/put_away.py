@@ -70,6 +70,14 @@ LATEST_ROOT: Final = Query(
     )
 )
 """The bytes of the newest root of a repository that was put away."""
+HAS_ROOT: Final = Query(
+    lambda _: (
+        sa.select(sa.func.count())
+        .select_from(PUT_AWAY)
+        .where(_P.gun == sa.bindparam("gun"), _P.role == ROOT, _P.sha256 == sa.bindparam("sha256"))
+    )
+)
+"""Whether this very root of a repository was put away."""
 
 
 class NothingPutAway(Exception):

@@ -161,6 +161,14 @@ class SqlStore:
                 found = await session.rows(put_away.LATEST_ROOT, gun=gun)
         return bytes(found[0][0]) if found else None
 
+    async def root_is_put_away(self, gun: Gun, sha256: Sha256Hex) -> bool:
+        """See `MetadataStore.root_is_put_away`."""
+        if not self._holds(gun):
+            return False
+        with store_errors():
+            async with self._database.statement() as session:
+                return bool((await session.rows(put_away.HAS_ROOT, gun=gun, sha256=sha256))[0][0])
+
     async def changes(self, gun: Gun | None, change_id: int, records: int) -> list[Change]:
         """See `MetadataStore.changes`."""
         if gun is not None and not self._holds(gun):

@@ -63,6 +63,11 @@ def test_a_lost_root_key(owner: Person, person: NewPerson, gun: str, stack: Stac
     assert {**done, "dry_run": True} == foreseen
     assert "does not have trust data for" in person("late reader").refused("list", gun)
 
+    # A job that goes on signing with what it has cached does not bring the old root back.
+    owner.notary("add", gun, "late", owner.file("f", "late"))
+    said = owner.refused("publish", gun)
+    assert "this repository was reset" in said
+    assert "tuf/GUN in your trust directory" in said
     for role in ("snapshot", "timestamp"):
         (old,) = root["roles"][role]["keyids"]
         assert online_key(stack, gun, role) == root["keys"][old]["keyval"]["public"]

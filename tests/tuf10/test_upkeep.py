@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.stack import Stack
 
-from .owner import Owner, Server
+from .owner import Owner, Refused, Server
 
 
 def _repo(stack: Stack, *words: str) -> tuple[int, list[dict[str, object]]]:
@@ -81,7 +81,7 @@ def test_a_reset_repository_begins_anew_with_the_same_online_keys(
     monkeypatch.setenv("SSL_CERT_FILE", str(stack.ca_file))
     server = Server(stack.url, stack.ca_file)
     owner = Owner(server, gun)
-    owner.first()
+    old = owner.first()
     for number in range(3):
         owner.add(f"file{number}", b"content")
         server.publish(gun, {"targets": owner.next_targets()})
@@ -99,6 +99,8 @@ def test_a_reset_repository_begins_anew_with_the_same_online_keys(
     assert sorted(told["next"]) == ["The owner", "python-tuf and other clients"]
     assert [entry["tag"] for entry in told["tags"]] == ["file0", "file1", "file2"]
     assert {role: server.online_key(gun, role).keyid for role in keys} == keys
+    with pytest.raises(Refused, match="this repository was reset"):
+        server.publish(gun, {"root": old, "targets": owner.next_targets()})
     successor = Owner(server, gun)
     root = successor.first()
     updater = server.updater(gun, tmp_path / "client", root)
