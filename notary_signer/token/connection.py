@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import pkcs11
 from pkcs11 import Mechanism, PrivateKey, Session, exceptions
@@ -16,7 +16,8 @@ from notary_signer import encoding
 from notary_signer.errors import TokenFault
 from notary_signer.ports import KeyRecord, NewKey, PrivatePart
 
-from . import moving, objects
+from . import objects
+from .border import Border, prove
 from .choice import choose
 from .login import log_in
 from .module import Module, find_module
@@ -66,7 +67,7 @@ class Connection:
         self._wrapper = Wrapper(session, module.library.manufacturer_id, settings.name)
         self._handles: OrderedDict[str, PrivateKey] = OrderedDict()
         self._probe: _Probe | None = None
-        self._ferry: moving.Ferry | None = None
+        self._border = Border(session, self._wrapper, module.library.manufacturer_id)
         self.proven: dict[Algorithm, Proof] = {}
 
     @classmethod
@@ -111,7 +112,8 @@ class Connection:
         self._check_thread()
         self._handles.clear()
         self._wrapper.clear()
-        self._probe = self._ferry = None
+        self._probe = None
+        self._border.clear()
         with suppress(exceptions.PKCS11Error):
             self._session.close()
         self._module.close()
@@ -139,7 +141,7 @@ class Connection:
             return None
         public_key = objects.public_bytes(algorithm, public)
         public.destroy()
-        self._prove(algorithm, private, public_key)
+        prove(algorithm, private, public_key)
         proof = self._wrapped_proof(algorithm, private, public_key)
         if proof is None and self._settings.mode != "wrapped":
             proof = Proof("resident")
@@ -165,19 +167,14 @@ class Connection:
                 raise
             except exceptions.PKCS11Error:
                 continue
-            self._prove(algorithm, survivor, public)
+            prove(algorithm, survivor, public)
             survivor.destroy()
             if self._probe is None:
                 self._probe = _Probe(algorithm, public, part, None)
             return Proof("wrapped", keywrap)
         # Some tokens answer with a general error: it is the key that is not wrapped, if the token still signs.
-        self._prove(algorithm, private, public)
+        prove(algorithm, private, public)
         return None
-
-    def _prove(self, algorithm: Algorithm, private: PrivateKey, public: bytes) -> None:
-        signature = objects.sign(private, algorithm, objects.PROBE_MESSAGE)
-        if not encoding.verifies(algorithm, public, signature, objects.PROBE_MESSAGE):
-            raise TokenFault(f"the token made an {algorithm} signature that does not verify")
 
     def probe(self) -> None:
         """Return if a key wrapped earlier can be unwrapped and signs, or where nothing wraps, a key of the session."""
@@ -194,12 +191,12 @@ class Connection:
         if probe is None:
             raise TokenFault("the token makes no keys any more, so its health cannot be proved")
         if probe.handle is not None:
-            self._prove(probe.algorithm, probe.handle, probe.public)
+            prove(probe.algorithm, probe.handle, probe.public)
             return
         assert probe.wrapped is not None  # noqa: S101 - one of the two is set
         private = self._wrapper.unwrap(probe.algorithm, probe.wrapped)
         try:
-            self._prove(probe.algorithm, private, probe.public)
+            prove(probe.algorithm, private, probe.public)
         finally:
             private.destroy()
 
@@ -229,7 +226,7 @@ class Connection:
             if wrapped and not objects.seal_in(private):
                 original, private = private, self._wrapper.unwrap(algorithm, key.private)
                 original.destroy()
-            self._prove(algorithm, private, key.public)
+            prove(algorithm, private, key.public)
         except BaseException:
             with suppress(exceptions.PKCS11Error):
                 private.destroy()
@@ -263,46 +260,9 @@ class Connection:
         proof = self.proven.get(algorithm) or self.self_test(algorithm)
         if proof is None:
             raise TokenFault(f"the token uses no {algorithm} keys, or keeps none as pkcs11.keys says")
-        key_id = encoding.key_id(algorithm, public)
         if proof.keeping == "wrapped":
-            return NewKey(key_id, algorithm, public, self._import_wrapped(algorithm, pkcs8, public, proof))
-        found = objects.find_resident(self._session, key_id)
-        private = found[0] if found else self._brought_in(algorithm, pkcs8, public, label)
-        self._prove(algorithm, private, public)
-        return NewKey(key_id, algorithm, public, PrivatePart("resident", "", b""))
-
-    def _import_wrapped(self, algorithm: Algorithm, pkcs8: bytes, public: bytes, proof: Proof) -> PrivatePart:
-        private = self._brought_in(algorithm, pkcs8, public, None)
-        try:
-            part = self._wrapper.wrap(private, proof.keywrap, self._wrapper.newest())
-        finally:
-            private.destroy()
-        # What came from outside is proved as it will be used: out of its wrapping.
-        survivor = self._wrapper.unwrap(algorithm, part)
-        try:
-            self._prove(algorithm, survivor, public)
-        finally:
-            survivor.destroy()
-        return part
-
-    def _brought_in(self, algorithm: Algorithm, pkcs8: bytes, public: bytes, label: str | None) -> PrivateKey:
-        """As an object of the session that can be wrapped, or if there is a label, of the token, which cannot."""
-        attributes: dict[Any, Any] = {
-            pkcs11.Attribute.TOKEN: label is not None,
-            pkcs11.Attribute.EXTRACTABLE: label is None,
-        }
-        if label is not None:
-            attributes |= {
-                pkcs11.Attribute.LABEL: label,
-                pkcs11.Attribute.ID: bytes.fromhex(encoding.key_id(algorithm, public)),
-            }
-        attributes |= objects.unwrap_extras(self._module.library.manufacturer_id, algorithm, public)
-        return self._ferried().bring_in(algorithm, pkcs8, attributes)
-
-    def _ferried(self) -> moving.Ferry:
-        if self._ferry is None:
-            self._ferry = moving.Ferry(self._session)
-        return self._ferry
+            return self._border.wrapped(algorithm, pkcs8, public, proof)
+        return self._border.resident(algorithm, pkcs8, public, label)
 
     def export_key(self, algorithm: Algorithm, private: PrivatePart) -> bytes:
         """A wrapped key as PKCS#8 (DER).
@@ -311,13 +271,7 @@ class Connection:
             TokenFault: it is resident, or the token does not let it out.
         """
         self._check_thread()
-        if private.keeping == "resident":
-            raise TokenFault("the key is resident in the token, which does not let it out")
-        handle = self._wrapper.unwrap(algorithm, private, extractable=True)
-        try:
-            return self._ferried().take_out(handle)
-        finally:
-            handle.destroy()
+        return self._border.take_out(algorithm, private)
 
     def sign(self, key_id: str, algorithm: Algorithm, private: PrivatePart, message: bytes) -> bytes:
         """The signature over `message` by a key made earlier.
@@ -422,7 +376,7 @@ class Connection:
             passing.destroy()
         unwrapped = self._wrapper.unwrap(key.algorithm, part)
         try:
-            self._prove(key.algorithm, unwrapped, key.public)
+            prove(key.algorithm, unwrapped, key.public)
         finally:
             unwrapped.destroy()
         return part
